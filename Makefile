@@ -1,0 +1,46 @@
+# Everything runs from .venv in this folder; `make env` makes it.
+PYTHON ?= python3
+# `pip install torch` brings CUDA where the platform has it. For a CPU build elsewhere:
+#   make env TORCH="torch --index-url https://download.pytorch.org/whl/cpu"
+TORCH ?= torch==2.13.0
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# One thread a process: worker processes fill the cores, and tblite slows down with more.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: env study test test-slow check bench bench-accuracy clean
+
+env: $(READY)
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+study: env
+	$(BIN)/breadth study tradeoff --preset demo --out runs/demo
+
+test: env
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+test-slow: env
+	$(BIN)/python -m pytest -m slow
+
+check: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: env
+	@$(BIN)/python benchmarks/run.py
+
+bench-accuracy: env
+	@$(BIN)/python benchmarks/accuracy.py
+
+clean:
+	rm -rf $(VENV) runs dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,148 @@
+"""Run units in worker processes, each as soon as what it reads is there."""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Protocol
+
+from ..diversity import BreadthError
+from .store import Store
+from .units import Unit
+
+#: Function ``run(unit, store, folder)`` of each kind of unit, imported when first needed. A later
+#: study adds its kinds here.
+KINDS: dict[str, str] = {
+    "geometries": "breadth.studies.pool:run_geometries",
+    "labels": "breadth.studies.pool:run_labels",
+    "atoms": "breadth.studies.pool:run_atoms",
+    "pool": "breadth.studies.pool:run_pool",
+    "selection": "breadth.studies.pool:run_selection",
+    "fit": "breadth.studies.models:run_fit",
+    "predictions": "breadth.studies.models:run_predictions",
+}
+
+
+class Progress(Protocol):
+    """Told of every unit that ends."""
+
+    def __call__(self, unit: Unit, cost: float) -> None:
+        """Note that a unit of this cost (seconds, estimated) is done."""
+        ...
+
+
+def run_unit(root: Path, unit: Unit) -> str:
+    """Run one unit, unless it is finished, and return its key; called in a worker."""
+    store = Store(root)
+    if not store.has(unit):
+        module, _, function = KINDS[unit.kind].partition(":")
+        run: Callable[[Unit, Store, Path], None] = getattr(
+            importlib.import_module(module), function
+        )
+        with store.writing(unit) as folder:
+            run(unit, store, folder)
+    return unit.key
+
+
+def run_units(
+    store: Store,
+    units: Iterable[Unit],
+    executor: Executor,
+    *,
+    costs: Mapping[str, float] | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Run units that are not finished, in any order that their inputs allow.
+
+    Parameters
+    ----------
+    store : Store
+    units : iterable of Unit
+        Inputs must be finished or among them.
+    executor : concurrent.futures.Executor
+        Whose workers see the store's folder.
+    costs : mapping of str to float, optional
+        Estimated seconds by key: dear units start first, so that no worker waits at the end.
+    progress : Progress, optional
+        Called after each unit, finished ones included.
+
+    Raises
+    ------
+    BreadthError
+        If a unit fails; those that are running are finished first and kept.
+    """
+    costs = costs or {}
+    waiting: dict[str, Unit] = {}
+    for unit in sorted(units, key=lambda u: -costs.get(u.key, 0.0)):
+        if store.has(unit):
+            if progress:
+                progress(unit, costs.get(unit.key, 0.0))
+        else:
+            waiting[unit.key] = unit
+    running: dict[Future[str], Unit] = {}
+    failure: BaseException | None = None
+    while (waiting and failure is None) or running:
+        if failure is None:
+            ahead = set(waiting) | {unit.key for unit in running.values()}
+            for unit in [u for u in waiting.values() if ahead.isdisjoint(u.inputs.values())]:
+                running[executor.submit(run_unit, store.root, waiting.pop(unit.key))] = unit
+            if not running:
+                raise ValueError(f"units wait for each other: {sorted(waiting)}")
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            unit = running.pop(future)
+            error = future.exception()
+            if isinstance(error, BrokenProcessPool):
+                error = BreadthError(
+                    f"A worker process died while {unit.kind} units were running; it may have run "
+                    "out of memory. Run the same command again to go on, with fewer --workers if "
+                    "memory is short."
+                )
+            if error is not None:
+                failure = failure or error
+                for other in running:
+                    other.cancel()
+                running = {f: u for f, u in running.items() if not f.cancelled()}
+            elif progress:
+                progress(unit, costs.get(unit.key, 0.0))
+    if failure is not None:
+        raise failure
+
+
+def process_pool(workers: int, threads: int = 1) -> ProcessPoolExecutor:
+    """Return a pool whose processes use `threads` threads each and end with their parent.
+
+    Parameters
+    ----------
+    workers : int
+        Processes; it changes no number.
+    threads : int
+        Threads of each, which a plan fixes: another count may change the last bits of a fit.
+    """
+    # Read by numeric libraries when they load, which in a spawned process is after this.
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = str(threads)
+    return ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_end_with_parent,
+        initargs=(os.getpid(),),
+    )
+
+
+def _end_with_parent(parent: int) -> None:
+    """Watch the parent: the workers of a killed pool would wait for work for ever."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,124 @@
+"""The store: one folder per unit, written aside and renamed, so that a kill leaves nothing half."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from ..diversity import BreadthError, ConfigurationError
+from .units import Unit
+
+
+class Store:
+    """Results of units under one folder.
+
+    ``units/KEY/`` is a finished unit; it never changes. ``partial/KEY/`` is where a running unit
+    keeps what lets it resume; ``aside/`` is swept whenever the lock is taken.
+
+    Parameters
+    ----------
+    root : Path
+        The output folder of a study; made on the first write.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def folder(self, key: str) -> Path:
+        """Return the folder of a finished unit."""
+        return self.root / "units" / key
+
+    def has(self, unit: Unit) -> bool:
+        """Say whether a unit is finished."""
+        return self.folder(unit.key).is_dir()
+
+    def partial(self, unit: Unit) -> Path:
+        """Return the folder in which a running unit keeps its checkpoints, made if need be."""
+        folder = self.root / "partial" / unit.key
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @contextmanager
+    def writing(self, unit: Unit) -> Iterator[Path]:
+        """Give a folder to write a unit's results into; it becomes the unit's at the end."""
+        aside = self.root / "aside" / f"{unit.key}-{os.getpid()}"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        try:
+            yield aside
+            (aside / "unit.json").write_text(json.dumps(asdict(unit), indent=1))
+            for path in sorted(aside.rglob("*")):
+                sync(path)
+            sync(aside)
+            target = self.folder(unit.key)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # An orphan of a killed run may have finished the same unit: equal content, kept.
+            if not target.is_dir():
+                aside.rename(target)
+                sync(target.parent)
+        except OSError as error:
+            raise storage_error(error, self.root) from error
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(self.root / "partial" / unit.key, ignore_errors=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one run; the kernel lets go when the process ends, however it ends.
+
+        Raises
+        ------
+        ConfigurationError
+            If another run holds it.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = (self.root / ".lock").open("a")
+        except OSError as error:
+            raise storage_error(error, self.root) from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConfigurationError(
+                    f"Another run is at work in {self.root}. Wait for it, or give another --out."
+                ) from None
+            shutil.rmtree(self.root / "aside", ignore_errors=True)
+            yield
+
+
+def sync(path: Path) -> None:
+    """Force a file or a folder's entries to disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replace_file(path: Path, content: str | bytes) -> None:
+    """Write a file aside, sync it and rename it over the old one."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        aside.write_bytes(content.encode() if isinstance(content, str) else content)
+        sync(aside)
+        aside.replace(path)
+        sync(path.parent)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def storage_error(error: OSError, path: Path) -> BreadthError:
+    """Return what to tell the user when the disk refuses."""
+    return BreadthError(
+        f"Cannot write under {path}: {error.strerror or error}. What was finished is safe; free "
+        "some space or mend the permissions, and run the same command again to go on from there."
+    )
