@@ -1,9 +1,10 @@
 """The ground: what a labelled set of conformers is, its files, shared kernels and measures."""
 
 from .concat import concat
-from .conformers import ConformerSet, Extra, Labels, Molecules
+from .conformers import ConformerSet
 from .errors import BreadthError, ConfigurationError, DataError, ShortageError
 from .protocols import Featurizer, LabelEngine, Observer, SetAside, Verdict
+from .tables import Extra, Labels, Molecules
 
 __all__ = [
     "BreadthError",

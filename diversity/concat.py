@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .conformers import PROVENANCE, ConformerSet, Extra, Labels, Molecules
+from .conformers import PROVENANCE, ConformerSet
 from .errors import DataError
+from .tables import Extra, Labels, Molecules
 
 
 def concat(sets: Sequence[ConformerSet]) -> ConformerSet:
@@ -65,8 +66,8 @@ def _join_molecules(sets: Sequence[ConformerSet]) -> tuple[Molecules, list[np.nd
                     ours, theirs = getattr(first.molecules, name)[j], getattr(s.molecules, name)[i]
                     if ours != theirs:
                         raise DataError(
-                            f"Cannot join: molecule {key!r} has {name} {ours!r} in one set and "
-                            f"{theirs!r} in another. Rename the keys of one of them."
+                            f"Cannot join: molecule {key!r} has {name} {str(ours)!r} in one set and "
+                            f"{str(theirs)!r} in another. Rename the keys of one of them."
                         )
         rows.append(s.molecules.key.tolist())
     place = {key: i for i, key in enumerate(seen)}
@@ -173,7 +174,7 @@ def _refuse_conflicts(joined: ConformerSet) -> None:
             ):
                 raise DataError(
                     f"Cannot join: one geometry has two different labels at level {level!r}: "
-                    f"record {joined.record[original]} of {joined.source[original] or 'a set'!r} "
-                    f"and record {joined.record[again]} of {joined.source[again] or 'a set'!r}. "
+                    f"record {joined.record[original]} of {joined.source[original] or 'a set'} "
+                    f"and record {joined.record[again]} of {joined.source[again] or 'a set'}. "
                     "Give the two levels different names."
                 )

@@ -11,9 +11,10 @@ import numpy as np
 import xarray as xr
 
 from .errors import DataError
+from .tables import Extra, Labels, Molecules
 
 if TYPE_CHECKING:
-    from .conformers import ConformerSet, Extra
+    from .conformers import ConformerSet
 
 _MOLECULE_STRINGS = ("key", "smiles", "constitution")
 _LABELS = ("energy", "forces", "stress", "has_energy", "has_forces", "has_stress")
@@ -73,7 +74,7 @@ def to_arrays(conformers: ConformerSet) -> tuple[dict[str, np.ndarray], dict[str
 
 def from_arrays(arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> ConformerSet:
     """Put a set together from what `to_arrays` returned."""
-    from .conformers import ConformerSet, Extra, Labels, Molecules
+    from .conformers import ConformerSet
 
     molecules = Molecules(
         **{name: np.array(meta["molecules"][name], dtype=np.str_) for name in _MOLECULE_STRINGS},

@@ -86,6 +86,10 @@ def run_units(
                 progress(unit, costs.get(unit.key, 0.0))
         else:
             waiting[unit.key] = unit
+    for unit in waiting.values():
+        for key in unit.inputs.values():
+            if key not in waiting and not store.folder(key).is_dir():
+                raise ValueError(f"{unit.key} reads {key}, which is neither finished nor planned")
     running: dict[Future[str], Unit] = {}
     failure: BaseException | None = None
     while (waiting and failure is None) or running:

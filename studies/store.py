@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -13,6 +14,9 @@ from pathlib import Path
 
 from ..diversity import BreadthError, ConfigurationError
 from .units import Unit
+
+#: What a disk answers when it will not take more: full, over quota, read-only, not permitted.
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
 
 
 class Store:
@@ -63,7 +67,9 @@ class Store:
                 aside.rename(target)
                 sync(target.parent)
         except OSError as error:
-            raise storage_error(error, self.root) from error
+            if error.errno in REFUSALS:
+                raise storage_error(error, self.root) from error
+            raise
         finally:
             shutil.rmtree(aside, ignore_errors=True)
         shutil.rmtree(self.root / "partial" / unit.key, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""The command line; `app.main` is its entry point."""

@@ -1,0 +1,118 @@
+"""`breadth convert` and `breadth describe`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def describe(
+    *files: Path,
+    json: Annotated[bool, Parameter(negative="")] = False,
+    level: str | None = None,
+    identity: str = "auto",
+    skip_bad: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Say what is in a data set: molecules, conformers, elements, labels by level of theory.
+
+    Example: breadth describe aspirin.npz --json
+
+    Parameters
+    ----------
+    files
+        Data sets in any format that breadth reads: native folders, extended XYZ, rMD17 npz, ASE
+        databases.
+    json
+        Print one JSON object (a list of them for several files).
+    level
+        Name of the level of theory of the file's main labels, where the file does not say.
+    identity
+        How records are told to be of one molecule: auto, identifier, ordered, graph or formula.
+    skip_bad
+        Leave records out that cannot be read, and count them, instead of stopping.
+    """
+    from ...diversity import ConfigurationError, read
+    from ...diversity.describe import describe as describe_set
+    from .console import emit_json, table
+
+    if not files:
+        raise ConfigurationError("Name at least one file: breadth describe FILE …")
+    described = []
+    for path in files:
+        conformers = read(path, level=level, identity=identity, skip_bad=skip_bad)
+        described.append({"file": str(path), **describe_set(conformers)})
+    if json:
+        emit_json(described[0] if len(described) == 1 else described)
+        return
+    for content in described:
+        rows = [[key, _shown(value)] for key, value in content.items() if key != "file"]
+        table(["", "value"], rows, title=content["file"])
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list) and len(value) == 2 and all(isinstance(v, float) for v in value):
+        return f"{value[0]:.6g} … {value[1]:.6g}"
+    if isinstance(value, list):
+        return ", ".join(_shown(v) for v in value)
+    if isinstance(value, dict):
+        return "\n".join(f"{k}: {_shown(v)}" for k, v in value.items())
+    return str(value)
+
+
+def convert(
+    source: Path,
+    target: Path,
+    /,
+    *,
+    format: str | None = None,
+    level: str | None = None,
+    identity: str = "auto",
+    skip_bad: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Convert a data set; units become eV and Å, and nothing the file carries is lost.
+
+    Example: breadth convert aspirin.npz aspirin.xyz
+
+    Parameters
+    ----------
+    source
+        What to read, in any format that breadth knows.
+    target
+        What to write; its ending tells the format: .xyz (extended XYZ), .npz (rMD17), .db (ASE),
+        no ending (native folder).
+    format
+        Format of the target, where its ending does not tell: native, extxyz, rmd17, ase_db.
+    level
+        Name of the level of theory of the source's main labels, where the file does not say.
+    identity
+        How records are told to be of one molecule: auto, identifier, ordered, graph or formula.
+    skip_bad
+        Leave records out that cannot be read, and count them, instead of stopping.
+    json
+        Print one JSON object.
+    """
+    from ...diversity import ConfigurationError, read, write
+    from .console import emit_json, output
+
+    if target.exists():
+        raise ConfigurationError(f"{target} exists already. Remove it, or name another target.")
+    conformers = read(source, level=level, identity=identity, skip_bad=skip_bad)
+    write(conformers, target, format=format)
+    aside = conformers.metadata.get("set_aside", [])
+    if json:
+        emit_json(
+            {
+                "source": str(source),
+                "target": str(target),
+                "n_conformers": conformers.n_conformers,
+                "n_set_aside": len(aside),
+            }
+        )
+        return
+    left_out = f" ({len(aside)} records set aside)" if aside else ""
+    output().print(f"{target}: {conformers.n_conformers} conformers{left_out}")

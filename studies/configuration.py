@@ -1,0 +1,158 @@
+"""Configurations: pydantic models from YAML, with overrides from the command line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from io import StringIO
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from ..diversity import ConfigurationError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """Base of all configuration sections: immutable, and a misspelt key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def preset_text(name: str) -> str:
+    """Return the YAML of a bundled preset.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such preset.
+    """
+    folder = resources.files(__package__) / "presets"
+    names = sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir())
+    if name not in names:
+        raise ConfigurationError(
+            f"There is no preset {name!r}{_nearest(name, names)} Presets: {', '.join(names)}."
+        )
+    return (folder / f"{name}.yaml").read_text()
+
+
+def load(
+    model: type[Model],
+    *,
+    preset: str | None = None,
+    path: Path | None = None,
+    overrides: Sequence[str] = (),
+) -> Model:
+    """Build a configuration: preset, then a YAML file, then ``KEY=VALUE`` overrides.
+
+    Parameters
+    ----------
+    model : type of pydantic.BaseModel
+    preset : str, optional
+        Name of a bundled preset.
+    path : Path, optional
+        A YAML file whose keys replace the preset's.
+    overrides : sequence of str
+        Such as ``training.updates=500``; values are read as YAML.
+
+    Raises
+    ------
+    ConfigurationError
+        If a file is not YAML, a key is misspelt or a value does not fit; it names the key, and
+        the nearest one that exists.
+    """
+    content: dict[str, Any] = {}
+    where = f"preset {preset!r}" if preset else "the defaults"
+    if preset:
+        _merge(content, _parse(preset_text(preset), where))
+    if path is not None:
+        where = str(path)
+        try:
+            text = Path(path).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"Cannot read the configuration {path}: {error}.") from None
+        _merge(content, _parse(text, where))
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise ConfigurationError(
+                f"The override {override!r} is not of the form KEY=VALUE, such as "
+                "training.updates=500."
+            )
+        nested: Any = _yaml().load(value)
+        for part in reversed(key.strip().split(".")):
+            nested = {part: nested}
+        _merge(content, nested)
+        where = f"{where} with {override!r}"
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error, model, where)) from None
+
+
+def dump(configuration: BaseModel) -> str:
+    """Return a configuration as YAML with every key written out."""
+    stream = StringIO()
+    _yaml().dump(configuration.model_dump(mode="json"), stream)
+    return stream.getvalue()
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    return yaml
+
+
+def _parse(text: str, where: str) -> dict[str, Any]:
+    try:
+        content = _yaml().load(text)
+    except YAMLError as error:
+        raise ConfigurationError(f"{where} is not valid YAML: {error}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{where} holds {type(content).__name__} where keys are needed.")
+    return content
+
+
+def _merge(target: dict[str, Any], source: Mapping[str, Any]) -> None:
+    for key, value in source.items():
+        if isinstance(value, Mapping) and isinstance(target.get(key), dict):
+            _merge(target[key], value)
+        else:
+            target[key] = value
+
+
+def _explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    lines = []
+    for problem in error.errors():
+        path = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            known = list(_keys(model))
+            last = path.rsplit(".", 1)[-1]
+            lines.append(f"there is no key {path!r}{_nearest(path, known, last)}")
+        else:
+            lines.append(f"{path or 'it'}: {problem['msg']} (found {problem['input']!r})")
+    return f"Cannot use {where}: " + "; ".join(lines)
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, info in model.model_fields.items():
+        yield prefix + name
+        inner = [info.annotation, *getattr(info.annotation, "__args__", ())]
+        for kind in inner:
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from _keys(kind, f"{prefix}{name}.")
+
+
+def _nearest(name: str, known: Sequence[str], last: str = "") -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if not close and last:
+        tails = {key.rsplit(".", 1)[-1]: key for key in known}
+        close = [tails[t] for t in difflib.get_close_matches(last, list(tails), n=1, cutoff=0.5)]
+    return f"; did you mean {close[0]!r}?" if close else "."
