@@ -1,0 +1,137 @@
+"""`breadth train` and `breadth evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def train(
+    data: Path,
+    /,
+    *,
+    out: Path,
+    config: Path | None = None,
+    set: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    level: str | None = None,
+    threads: int | None = None,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Fit a potential to a data set; killed and started again, it goes on and ends the same.
+
+    Example: breadth train aspirin.npz --out aspirin --level pbe-def2svp --set n_validation=50
+
+    Example: breadth train pool --out small --set potential.n_features=32 training.n_updates=500
+
+    Parameters
+    ----------
+    data
+        A data set in any format that breadth reads.
+    out
+        Folder for the potential.
+    config
+        YAML file with seed, potential, training and n_validation.
+    set
+        KEY=VALUE, such as training.n_updates=500; may be repeated.
+    level
+        Level of theory to learn, where the data have several.
+    threads
+        CPU threads; all cores by default.
+    dry_run
+        Print what would be fitted, and stop.
+    json
+        Print one JSON object.
+    """
+    import os
+
+    import torch
+
+    from ...diversity import read
+    from ..configuration import dump, load
+    from ..single import TrainConfiguration, train_potential
+    from .console import emit_json, output, progress_bar, table
+
+    asked = load(TrainConfiguration, path=config, overrides=set or ())
+    conformers = read(data)
+    conformers.labels(level)
+    if dry_run:
+        if json:
+            emit_json({"n_conformers": len(conformers), **asked.model_dump(mode="json")})
+        else:
+            output().print(f"{conformers!r}\n\n{dump(asked)}", markup=False)
+        return
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    with progress_bar() as display:
+        task = display.add_task("training", total=asked.training.n_updates)
+
+        def show(update: int, total: int, loss: float) -> None:
+            if update % 10 == 0 or update == total:
+                display.update(task, completed=update, description=f"training, loss {loss:.4f}")
+
+        learned = train_potential(conformers, out, asked, level=level, progress=show)
+    if json:
+        emit_json(learned)
+    else:
+        rows = [[k.replace("_", " "), _shown(v)] for k, v in learned.items() if v is not None]
+        table(["", "fitted"], rows)
+
+
+def evaluate(
+    potential: Path,
+    /,
+    *data: Path,
+    level: str | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Measure a potential's errors on data sets.
+
+    Force MAE is over Cartesian components, averaged within a molecule, then over molecules.
+
+    Example: breadth evaluate models/aspirin rmd17_aspirin_test_01.npz --level pbe-def2svp
+
+    Parameters
+    ----------
+    potential
+        Folder that `breadth train` or a study wrote.
+    data
+        Data sets with labels, in any format that breadth reads.
+    level
+        Level of theory to compare with, where the data have several.
+    json
+        Print one JSON object (a list of them for several data sets).
+    """
+    from ...diversity import ConfigurationError, read
+    from ..single import evaluate_potential
+    from .console import emit_json, table
+
+    if not data:
+        raise ConfigurationError("Name at least one data set: breadth evaluate POTENTIAL DATA …")
+    measured = [
+        {"data": str(path), **evaluate_potential(potential, read(path), level=level)}
+        for path in data
+    ]
+    if json:
+        emit_json(measured[0] if len(measured) == 1 else measured)
+        return
+    scales = {
+        "n_conformers": ("conformers", 1.0),
+        "n_molecules": ("molecules", 1.0),
+        "force_mae": ("force MAE, meV/Å", 1e3),
+        "zero_force_mae": ("of zero forces, meV/Å", 1e3),
+        "energy_mae_per_atom": ("energy MAE, meV/atom", 1e3),
+        "conformational_energy_mae": ("conformational energy MAE, meV", 1e3),
+    }
+    rows = [
+        [name, *(_shown(m[key] * scale if m.get(key) is not None else None) for m in measured)]
+        for key, (name, scale) in scales.items()
+    ]
+    table(["", *(m["data"] for m in measured)], rows)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,124 @@
+"""`breadth study …` and `breadth figures`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def tradeoff(
+    *,
+    out: Path,
+    preset: str | None = None,
+    config: Path | None = None,
+    set: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    workers: int | None = None,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Fit potentials on training sets that trade molecules for conformations, and compare them.
+
+    Labels are computed here; every design is fitted in every replicate and measured on hold-outs
+    along both axes. Started again on the same folder, the command goes on from where it was.
+
+    Example: breadth study tradeoff --preset smoke --out runs/smoke
+
+    Example: breadth study tradeoff --preset demo --set fixed_budget.budget=900 --out runs/900
+
+    Parameters
+    ----------
+    out
+        Folder of the study; made if it is not there.
+    preset
+        smoke (under a minute), demo (minutes on two cores) or paper (hours on a GPU).
+    config
+        YAML file; its keys replace the preset's.
+    set
+        KEY=VALUE, such as training.n_updates=500; may be repeated.
+    workers
+        Worker processes, one per core by default. They change no number.
+    dry_run
+        Print the plan and what it would cost, and stop.
+    json
+        Print one JSON object.
+    """
+    import os
+
+    from ..configuration import load
+    from ..tradeoff import TradeoffConfiguration, estimate, run_tradeoff
+    from .console import emit_json, note, output, progress_bar, table
+    from .learned import print_learned
+
+    asked = load(TradeoffConfiguration, preset=preset, path=config, overrides=set or ())
+    count = workers or max(1, (os.cpu_count() or 1) // asked.threads)
+    if dry_run:
+        plan = estimate(asked, workers=count)
+        if json:
+            emit_json(plan)
+        else:
+            table(["", "planned"], [[k.replace("_", " "), str(v)] for k, v in plan.items()])
+        return
+    with progress_bar() as display:
+        task = display.add_task("", total=1.0)
+
+        def show(phase: str, done: float, total: float) -> None:
+            display.update(task, description=phase, completed=done, total=total)
+
+        results = run_tradeoff(asked, out, workers=count, progress=show)
+    figures = sorted(str(path) for path in (out / "figures").rglob("*.png"))
+    if json:
+        emit_json({**_learned(results), "out": str(out), "figures": figures})
+        return
+    print_learned(results)
+
+    output().print("\nFigures (PDF beside each PNG):")
+    for figure in figures:
+        output().print(f"  {figure}", soft_wrap=True)
+    output().print(f"Results: {out / 'results.nc'}  Predictions: {out / 'predictions.nc'}")
+    note("Run the same command again to see this table; it computes nothing twice.")
+
+
+def figures(
+    run: Path,
+    *,
+    out: Path | None = None,
+    column: Literal["single", "double"] = "single",
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Draw the figures of a finished study again.
+
+    Example: breadth figures runs/demo --column double --out paper/figures
+
+    Parameters
+    ----------
+    run
+        Folder of a finished study.
+    out
+        Where to write them; the study's own folder `figures` by default.
+    column
+        Width for a paper's single (3.35 in) or double (7.0 in) column.
+    json
+        Print one JSON object.
+    """
+    from ..tradeoff import draw_figures
+    from .console import emit_json, output
+
+    paths = draw_figures(run, out or run / "figures", column=column)
+    if json:
+        emit_json({"figures": [str(path) for path in paths]})
+        return
+    for path in paths:
+        output().print(str(path), soft_wrap=True)
+
+
+def _learned(results: xr.Dataset) -> dict[str, object]:
+    from dataclasses import asdict
+
+    from ...analysis import summarise
+
+    return {"comparisons": [asdict(row) for row in summarise(results)]}

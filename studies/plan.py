@@ -1,0 +1,78 @@
+"""A study's folder: its plan, written once, and what tells that it is finished."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from ..diversity import ConfigurationError
+from .store import replace_file
+
+PLAN = "plan.json"
+FINISHED = "finished.json"
+
+
+def open_plan(root: Path, study: str, configuration: BaseModel, **inputs: str) -> None:
+    """Write the plan of a study, or check that the folder's plan is this one.
+
+    Parameters
+    ----------
+    root : Path
+        The output folder.
+    study : str
+        Name of the study.
+    configuration : pydantic.BaseModel
+        All that decides its numbers.
+    **inputs : str
+        Digests of the files that the configuration names.
+
+    Raises
+    ------
+    ConfigurationError
+        If the folder holds another study, or the same with another configuration; the message
+        names what differs.
+    """
+    content: dict[str, Any] = {
+        "study": study,
+        "configuration": configuration.model_dump(mode="json"),
+    }
+    content.update(inputs)
+    path = root / PLAN
+    if path.exists():
+        try:
+            found = json.loads(path.read_text())
+        except ValueError as error:
+            raise ConfigurationError(f"{path} is damaged ({error}). Give another --out.") from None
+        if found != content:
+            differences = "; ".join(_differences(found, content)) or "its plan"
+            raise ConfigurationError(
+                f"{root} holds another study. It differs in {differences}. Give another --out, or "
+                "the configuration that the folder was made with."
+            )
+        return
+    strangers = [p.name for p in root.iterdir() if not p.name.startswith(".")]
+    if strangers:
+        raise ConfigurationError(
+            f"{root} is not empty and holds no study ({', '.join(sorted(strangers)[:3])}, …). Give "
+            "an empty or a new folder as --out."
+        )
+    replace_file(path, json.dumps(content, indent=1))
+
+
+def finished(root: Path) -> bool:
+    """Say whether a study has written all its results."""
+    return (root / FINISHED).exists()
+
+
+def _differences(found: Any, wanted: Any, where: str = "") -> list[str]:
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        return [
+            line
+            for key in sorted({*found, *wanted})
+            for line in _differences(found.get(key), wanted.get(key), f"{where}.{key}".strip("."))
+        ]
+    shown = where.removeprefix("configuration.")
+    return [] if found == wanted else [f"{shown}: {found!r} there, {wanted!r} asked"]

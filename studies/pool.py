@@ -1,0 +1,172 @@
+"""Units that make a labelled pool: geometries, isolated atoms, label chunks, the pool itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..diversity import ConformerSet, Labels, SetAside, concat, read, write
+from ..sampling.geometries import GeometrySettings, sample_chunk
+from ..sampling.labels import isolated_atom_energies
+from ..sampling.molecules import Molecule
+from .registry import label_engine
+from .store import Store
+from .units import Unit
+
+#: Measured seconds of one core: per molecule (minima), per geometry, per GFN2-xTB label.
+SECONDS = {"molecule": 0.08, "geometry": 0.0015, "label": 0.0135, "start": 1.0}
+
+
+def geometry_units(
+    molecules: Sequence[Molecule],
+    *,
+    n_conformers: int,
+    settings: GeometrySettings,
+    seed: int,
+    molecules_per_unit: int = 20,
+) -> list[Unit]:
+    """Return the units that draw `n_conformers` geometries of each molecule."""
+    return [
+        Unit(
+            "geometries",
+            1,
+            {
+                "molecules": [[m.name, m.smiles] for m in molecules[i : i + molecules_per_unit]],
+                "n_conformers": n_conformers,
+                "settings": asdict(settings),
+            },
+            seed=seed,
+        )
+        for i in range(0, len(molecules), molecules_per_unit)
+    ]
+
+
+def run_geometries(unit: Unit, store: Store, folder: Path) -> None:
+    """Draw the geometries of some molecules."""
+    molecules = [Molecule(name, smiles) for name, smiles in unit.parameters["molecules"]]
+    conformers, aside = sample_chunk(
+        molecules,
+        n_conformers=unit.parameters["n_conformers"],
+        seed=unit.seed,
+        settings=GeometrySettings(**unit.parameters["settings"]),
+    )
+    if conformers is not None:
+        write(conformers, folder / "set")
+    _write_aside(folder, aside)
+
+
+def label_unit(geometries: Unit, wanted: Iterable[str], *, engine: str, prior: str | None) -> Unit:
+    """Return the unit that labels some conformers of a unit of geometries.
+
+    Parameters
+    ----------
+    geometries : Unit
+    wanted : iterable of str
+        Their ids.
+    engine : str
+        Level of theory of the labels.
+    prior : str or None
+        A cheap level that they are labelled at too.
+    """
+    return Unit(
+        "labels",
+        1,
+        {"ids": sorted(wanted), "engine": engine, "prior": prior},
+        {"geometries": geometries.key},
+    )
+
+
+def run_labels(unit: Unit, store: Store, folder: Path) -> None:
+    """Label some conformers; those that fail are set aside with the reason."""
+    conformers = by_id(read_set(store, unit.inputs["geometries"]), unit.parameters["ids"])
+    aside: list[SetAside] = []
+    levels: dict[str, Labels] = {}
+    for level in filter(None, (unit.parameters["engine"], unit.parameters["prior"])):
+        labels = label_engine(level)(conformers)
+        aside += [
+            SetAside(conformers.id[i].decode(), f"{level}: {why}")
+            for i, why in labels.faults.items()
+        ]
+        levels[level] = labels
+    for level, labels in levels.items():
+        conformers = conformers.with_level(level, labels)
+    labelled = conformers.labels(unit.parameters["engine"])
+    conformers = conformers.select(labelled.has_energy & labelled.has_forces)
+    if len(conformers):
+        write(conformers, folder / "set")
+    _write_aside(folder, aside)
+
+
+def run_atoms(unit: Unit, store: Store, folder: Path) -> None:
+    """Compute the energies of isolated atoms in their ground spin state."""
+    energies = isolated_atom_energies(
+        unit.parameters["elements"], label_engine(unit.parameters["engine"])
+    )
+    (folder / "energies.json").write_text(json.dumps({str(z): e for z, e in energies.items()}))
+
+
+def run_pool(unit: Unit, store: Store, folder: Path) -> None:
+    """Join labelled chunks and the isolated atoms into one set."""
+    level = unit.parameters["engine"]
+    keys = [key for role, key in sorted(unit.inputs.items()) if role != "atoms"]
+    parts = [read_set(store, key) for key in keys if (store.folder(key) / "set").exists()]
+    energies = json.loads((store.folder(unit.inputs["atoms"]) / "energies.json").read_text())
+    joined = concat(parts)
+    labels = joined.labels(level)
+    joined = joined.with_level(
+        level,
+        Labels(
+            energy=labels.energy,
+            forces=labels.forces,
+            has_energy=labels.has_energy,
+            has_forces=labels.has_forces,
+            reference_energies={int(z): e for z, e in energies.items()},
+        ),
+    )
+    write(joined, folder / "set")
+
+
+def selection_unit(ids: Iterable[str]) -> Unit:
+    """Return the unit that names some conformers of a pool, in the order given."""
+    return Unit("selection", 1, {"ids": list(ids)})
+
+
+def run_selection(unit: Unit, store: Store, folder: Path) -> None:
+    """Write nothing but the unit itself, whose parameters are the selection."""
+
+
+def selected(store: Store, key: str) -> list[str]:
+    """Return the ids of a finished selection."""
+    content: dict[str, Any] = json.loads((store.folder(key) / "unit.json").read_text())
+    ids: list[str] = content["parameters"]["ids"]
+    return ids
+
+
+def read_set(store: Store, key: str) -> ConformerSet:
+    """Return the set of conformers that a unit wrote."""
+    return read(store.folder(key) / "set")
+
+
+def read_aside(store: Store, key: str) -> list[SetAside]:
+    """Return what a unit set aside."""
+    return [SetAside(*row) for row in json.loads((store.folder(key) / "aside.json").read_text())]
+
+
+def by_id(conformers: ConformerSet, ids: Sequence[str]) -> ConformerSet:
+    """Return the conformers with the given ids, in the given order."""
+    return conformers.select(rows_by_id(conformers, ids))
+
+
+def rows_by_id(conformers: ConformerSet, ids: Sequence[str]) -> np.ndarray:
+    """Return the rows of the given ids, in the given order, shape (len(ids),)."""
+    place = {name: row for row, name in enumerate(conformers.id.astype("U32").tolist())}
+    return np.array([place[name] for name in ids], dtype=np.int64)
+
+
+def _write_aside(folder: Path, aside: Sequence[SetAside]) -> None:
+    (folder / "aside.json").write_text(json.dumps([list(row) for row in aside]))

@@ -1,0 +1,138 @@
+"""Gather what models predicted into one labelled Dataset, `predictions.nc`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import xarray as xr
+
+from ..diversity import ConformerSet
+from .models import read_predictions
+from .pool import rows_by_id
+from .store import Store
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One model's evaluation: which cell it is of, and which conformers stand in which test set.
+
+    Parameters
+    ----------
+    predictions : str
+        Key of the unit that predicted.
+    n_molecules, n_conformers : int
+        The cell's size.
+    replicate : int
+    updates_fraction : float
+        1 for all updates, 0.25 for the check.
+    members : mapping of str to sequence of str
+        Conformer ids by test set.
+    """
+
+    predictions: str
+    n_molecules: int
+    n_conformers: int
+    replicate: int
+    updates_fraction: float
+    members: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def gather_predictions(
+    store: Store,
+    pool: ConformerSet,
+    evaluations: Sequence[Evaluation],
+    designs: Sequence[tuple[str, int, int]],
+    *,
+    level: str,
+    prior: str | None,
+) -> xr.Dataset:
+    """Return every prediction; the layout is that of `breadth.analysis.predictions`.
+
+    Parameters
+    ----------
+    store : Store
+        Where the predictions are.
+    pool : ConformerSet
+        Holds the reference labels of every test conformer.
+    evaluations : sequence of Evaluation
+    designs : sequence of (experiment, molecules, conformers)
+    level, prior : str
+        Levels of theory of the reference and, if any, of the cheap prior.
+    """
+    tested = sorted({i for e in evaluations for ids in e.members.values() for i in ids})
+    structures = pool.select(rows_by_id(pool, tested))
+    place = {name: row for row, name in enumerate(tested)}
+    test_sets = list(dict.fromkeys(name for e in evaluations for name in e.members))
+    reference = structures.labels(level)
+    n, a, m = len(structures), structures.n_atoms, len(evaluations)
+    energy = np.full((m, n), np.nan)
+    forces = np.full((m, a, 3), np.nan, dtype=np.float32)
+    member = np.zeros((m, len(test_sets), n), dtype=bool)
+    for row, evaluation in enumerate(evaluations):
+        ids, energies, all_forces = read_predictions(store, evaluation.predictions)
+        rows = np.array([place[i] for i in ids], dtype=np.int64)
+        energy[row, rows] = energies
+        atoms = np.concatenate([np.arange(*structures.offsets[[r, r + 1]]) for r in rows])
+        forces[row, atoms] = all_forces
+        for column, name in enumerate(test_sets):
+            member[row, column, [place[i] for i in evaluation.members.get(name, ())]] = True
+    replicates = sorted({e.replicate for e in evaluations})
+
+    def model_of(fraction: float) -> np.ndarray:
+        table = {
+            (e.n_molecules, e.n_conformers, e.replicate): row
+            for row, e in enumerate(evaluations)
+            if e.updates_fraction == fraction
+        }
+        return np.array(
+            [[table.get((mols, confs, r), -1) for r in replicates] for _, mols, confs in designs]
+        )
+
+    ev, per_angstrom = {"units": "eV"}, {"units": "eV/angstrom"}
+    counts = {"sample_dimension": "atom", "long_name": "atoms per structure"}
+    dataset = xr.Dataset(
+        {
+            "conformer_id": ("structure", np.array(tested, dtype=np.str_)),
+            "molecule": ("structure", structures.molecules.key[structures.molecule]),
+            "smiles": ("structure", structures.smiles),
+            "n_atoms": ("structure", structures.counts, counts),
+            "energy_reference": ("structure", reference.energy, ev),
+            "atomic_number": ("atom", structures.numbers),
+            "forces_reference": (("atom", "xyz"), reference.forces, per_angstrom),
+            "energy": (("model", "structure"), energy, ev),
+            "forces": (("model", "atom", "xyz"), forces, per_angstrom),
+            "member": (("model", "test_set", "structure"), member),
+            "model_of": (("design", "replicate"), model_of(1.0)),
+            "model_of_quarter": (("design", "replicate"), model_of(0.25)),
+        },
+        coords={
+            "test_set": np.array(test_sets, dtype=np.str_),
+            "experiment": ("design", np.array([d[0] for d in designs], dtype=np.str_)),
+            "n_molecules": ("design", np.array([d[1] for d in designs])),
+            "n_conformers": ("design", np.array([d[2] for d in designs])),
+            "replicate": np.array(replicates),
+            "model_n_molecules": ("model", np.array([e.n_molecules for e in evaluations])),
+            "model_n_conformers": ("model", np.array([e.n_conformers for e in evaluations])),
+            "model_replicate": ("model", np.array([e.replicate for e in evaluations])),
+            "updates_fraction": ("model", np.array([e.updates_fraction for e in evaluations])),
+            "fit": ("model", np.array([e.predictions for e in evaluations], dtype=np.str_)),
+        },
+        attrs={"level": level},
+    )
+    if prior is not None:
+        cheap = structures.labels(prior)
+        there = cheap.has_forces[structures.atom_conformer][:, None]
+        dataset["energy_prior"] = (
+            "structure",
+            np.where(cheap.has_energy, cheap.energy, np.nan),
+            ev,
+        )
+        dataset["forces_prior"] = (
+            ("atom", "xyz"),
+            np.where(there, cheap.forces, np.nan).astype(np.float32),
+            per_angstrom,
+        )
+        dataset.attrs["prior"] = prior
+    return dataset

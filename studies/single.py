@@ -1,0 +1,158 @@
+"""One fit and one evaluation outside a study: what `breadth train` and `breadth evaluate` do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from ..analysis import errors
+from ..diversity import ConformerSet, DataError, ShortageError
+from ..diversity.randomness import ordering
+from ..training import TrainingConfig, fit, load_potential, predict, save_potential
+from .configuration import Section
+
+
+class TrainConfiguration(Section):
+    """All that one fit is asked."""
+
+    seed: int = Field(0, ge=0)
+    """Root of the streams for initial weights, batches and the choice of validation frames."""
+    potential: dict[str, Any] = Field(default_factory=lambda: {"name": "painn"})
+    """Name and hyper-parameters of the potential."""
+    training: TrainingConfig = TrainingConfig()
+    """Updates, batch size, learning rate, losses, early stopping."""
+    n_validation: int = Field(0, ge=0)
+    """Conformers of the data whose loss is followed and that are not trained on."""
+
+
+def train_potential(
+    data: ConformerSet,
+    out: Path,
+    configuration: TrainConfiguration,
+    *,
+    level: str | None = None,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> dict[str, Any]:
+    """Fit a potential and write it to a folder; a killed fit goes on from its checkpoint.
+
+    Parameters
+    ----------
+    data : ConformerSet
+    out : Path
+        Gets ``potential.json``, ``potential.safetensors`` and, while it runs, a checkpoint.
+    configuration : TrainConfiguration
+    level : str, optional
+        Level of theory to learn; the only one by default.
+    progress : callable, optional
+        Called as ``progress(update, n_updates, loss)``.
+
+    Returns
+    -------
+    dict
+        Counts, updates and the last losses.
+
+    Raises
+    ------
+    DataError
+        If the data have no labels at the level.
+    ShortageError
+        If validation takes all conformers.
+    """
+    labels = data.labels(level)
+    name = next(key for key, value in data.levels.items() if value is labels)
+    usable = np.flatnonzero(labels.has_energy | labels.has_forces)
+    if not len(usable):
+        raise DataError(f"No conformer has a label at level {name!r}; there is nothing to learn.")
+    n_validation = configuration.n_validation
+    if n_validation >= len(usable):
+        raise ShortageError(
+            f"{n_validation} conformers for validation leave none to train on: {len(usable)} are "
+            f"labelled. Ask for at most {len(usable) - 1}."
+        )
+    order = usable[ordering(f"validation {configuration.seed}", data.id[usable])]
+    validation, train = order[:n_validation], order[n_validation:]
+    result = fit(
+        configuration.potential,
+        data,
+        level=name,
+        train=train,
+        validation=validation if n_validation else None,
+        config=configuration.training,
+        seed=configuration.seed,
+        directory=out,
+        progress=progress,
+    )
+    learned = {"level": name, "configuration": configuration.model_dump(mode="json")}
+    save_potential(out, result.potential, learned)
+    losses = result.history["validation_loss"]
+    return {
+        "potential": str(out),
+        "level": name,
+        "n_train": len(train),
+        "n_validation": len(validation),
+        "updates": result.updates,
+        "loss": float(result.history["loss"][-min(100, result.updates) :].mean()),
+        "validation_loss": float(losses[-1]) if len(losses) else None,
+    }
+
+
+def evaluate_potential(
+    folder: Path, data: ConformerSet, *, level: str | None = None
+) -> dict[str, Any]:
+    """Measure a potential's errors on a data set; errors as `breadth.analysis.errors` defines them.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a potential that `train_potential` or a study wrote.
+    data : ConformerSet
+        With labels.
+    level : str, optional
+        Level of theory of the data's labels; the one the potential learned where the data have
+        it, else the only one.
+
+    Returns
+    -------
+    dict
+        Errors in eV/Å and eV; None where they cannot be told.
+    """
+    potential, meta = load_potential(folder)
+    if level is None and meta.get("level") in data.levels:
+        level = meta["level"]
+    labels = data.labels(level)
+    predicted = predict(potential, data, level=meta.get("level"))
+    forced = np.flatnonzero(labels.has_forces)
+    energetic = np.flatnonzero(labels.has_energy)
+    if not len(forced) and not len(energetic):
+        raise DataError("No conformer of the data has a label at this level of theory.")
+    m = data.n_molecules
+    result: dict[str, Any] = {
+        "potential": str(folder),
+        "level": level or next(iter(data.levels)),
+        "n_conformers": len(data),
+        "n_molecules": m,
+    }
+    if len(forced):
+        atoms = labels.has_forces[data.atom_conformer]
+        counts, molecule = data.counts[forced], data.molecule[forced]
+        reference = labels.forces[atoms]
+        mae = errors.force_mae_by_molecule(predicted.forces[atoms], reference, counts, molecule, m)
+        zero = errors.force_mae_by_molecule(0 * reference, reference, counts, molecule, m)
+        result["force_mae"] = float(np.nanmean(mae))
+        result["zero_force_mae"] = float(np.nanmean(zero))
+        result["relative_force_mae"] = result["force_mae"] / result["zero_force_mae"]
+    if len(energetic):
+        molecule = data.molecule[energetic]
+        ours, theirs = predicted.energy[energetic], labels.energy[energetic]
+        per_atom = np.abs(ours - theirs) / data.counts[energetic]
+        result["energy_mae_per_atom"] = float(
+            np.nanmean(errors.mean_by_molecule(per_atom, molecule, m))
+        )
+        relative = errors.conformational_energy_mae_by_molecule(ours, theirs, molecule, m)
+        known = np.isfinite(relative)
+        result["conformational_energy_mae"] = float(relative[known].mean()) if known.any() else None
+    return result

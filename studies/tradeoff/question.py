@@ -1,0 +1,128 @@
+"""The study of structural against conformational diversity: what it is asked and how it runs.
+
+Protocol after Shenoy et al., arXiv:2311.00862, as far as that paper tells it; what it leaves open
+is decided here: fixed budget N = M·C with M varied, fixed molecules with C varied, equal numbers
+of updates in every cell, replicates that each draw their own molecules, conformers, initial
+weights and order of data, and hold-outs along both axes that are drawn once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from ...training.trainer import TrainingConfig
+from ..configuration import Section
+
+
+class PoolSection(Section):
+    """Where molecules, geometries and labels come from."""
+
+    molecules: Path | None = None
+    """File with one SMILES and a name per line; the bundled 2,000 of QM9 when empty."""
+    n_molecules: int = Field(200, ge=2)
+    """Molecules that designs choose from."""
+    n_conformers: int = Field(30, ge=1)
+    """Geometries generated per molecule to choose from; only chosen ones are labelled."""
+    method: Literal["normal_modes", "gaussian"] = "normal_modes"
+    """How minima are displaced."""
+    temperature: float = Field(300.0, gt=0)
+    """In K, for normal modes."""
+    sigma: float = Field(0.05, gt=0)
+    """In Å, for Gaussian displacements."""
+    max_minima: int = Field(5, ge=1)
+    """Most minima per molecule."""
+    min_rotatable_bonds: int = Field(0, ge=0)
+    """Molecules with fewer rotatable bonds are left out."""
+    engine: str = "gfn2"
+    """Level of theory of the labels."""
+    prior: str | None = "mmff94"
+    """A cheap level whose own error stands beside every model's."""
+
+
+class HoldOutSection(Section):
+    """Sizes of the hold-outs; SCIENCE: (a) … (d)."""
+
+    n_molecules: int = Field(40, ge=2)
+    """Molecules in each of unseen_molecules, unseen_scaffolds and larger_molecules."""
+    n_conformers: int = Field(10, ge=10)
+    """Test conformers of every test molecule; conformational energies need 10."""
+    n_own: int = Field(40, ge=2)
+    """Most molecules of its own that a design is tested on, evenly along its order."""
+    larger_than: int = Field(8, ge=1)
+    """Molecules with more heavy atoms than this are held out as larger."""
+
+
+class FixedBudgetSection(Section):
+    """N = M·C with M varied."""
+
+    budget: int = Field(600, ge=2)
+    """Labelled conformers of every design."""
+    n_molecules: tuple[int, ...] = (20, 60, 150, 300)
+    """Numbers of molecules M; C follows, differing by one where M does not divide the budget."""
+
+
+class FixedMoleculesSection(Section):
+    """The molecules stay, C varies."""
+
+    n_molecules: int = Field(60, ge=1)
+    """Molecules of every design."""
+    n_conformers: tuple[int, ...] = (1, 2, 5, 10)
+    """Conformers per molecule C."""
+
+
+class TradeoffConfiguration(Section):
+    """All that a study of structural against conformational diversity is asked."""
+
+    seed: int = Field(0, ge=0)
+    """Root of every random stream."""
+    replicates: int = Field(3, ge=2)
+    """Independent repeats of every design; intervals need two."""
+    pool: PoolSection = PoolSection()
+    hold_outs: HoldOutSection = HoldOutSection()
+    fixed_budget: FixedBudgetSection | None = FixedBudgetSection()
+    fixed_molecules: FixedMoleculesSection | None = FixedMoleculesSection()
+    potential: dict[str, Any] = Field(default_factory=lambda: {"name": "painn"})
+    """Name and hyper-parameters of the potential."""
+    training: TrainingConfig = TrainingConfig()
+    """The same number of updates in every cell; a quarter of it for the check."""
+    n_monitor: int = Field(64, ge=1)
+    """Hold-out conformers on which the training curves are drawn; they choose nothing."""
+    threads: int = Field(1, ge=1)
+    """Threads of each worker process; part of the plan, since it can change last bits."""
+
+    @model_validator(mode="after")
+    def _feasible(self) -> TradeoffConfiguration:
+        if self.fixed_budget is None and self.fixed_molecules is None:
+            raise ValueError("one of fixed_budget and fixed_molecules is needed")
+        if self.training.patience:
+            raise ValueError(
+                "training.patience: early stopping would give designs unequal numbers of updates"
+            )
+        for experiment, section, sizes in (
+            ("fixed_budget", self.fixed_budget, getattr(self.fixed_budget, "n_molecules", ())),
+            (
+                "fixed_molecules",
+                self.fixed_molecules,
+                getattr(self.fixed_molecules, "n_conformers", ()),
+            ),
+        ):
+            if section is not None and len(set(sizes)) < 2:
+                raise ValueError(f"{experiment} needs at least two different designs")
+        return self
+
+    def designs(self) -> list[tuple[str, int, int]]:
+        """Return (experiment, molecules, conformers per molecule, rounded) of every design."""
+        rows: list[tuple[str, int, int]] = []
+        if self.fixed_budget is not None:
+            budget = self.fixed_budget.budget
+            sizes = sorted(set(self.fixed_budget.n_molecules))
+            rows += [("fixed_budget", m, max(1, round(budget / m))) for m in sizes]
+        if self.fixed_molecules is not None:
+            m = self.fixed_molecules.n_molecules
+            rows += [
+                ("fixed_molecules", m, c) for c in sorted(set(self.fixed_molecules.n_conformers))
+            ]
+        return rows
