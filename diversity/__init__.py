@@ -3,6 +3,7 @@
 from .concat import concat
 from .conformers import ConformerSet
 from .errors import BreadthError, ConfigurationError, DataError, ShortageError
+from .formats import read, write
 from .protocols import Featurizer, LabelEngine, Observer, SetAside, Verdict
 from .tables import Extra, Labels, Molecules
 
@@ -21,4 +22,6 @@ __all__ = [
     "ShortageError",
     "Verdict",
     "concat",
+    "read",
+    "write",
 ]

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..diversity import ConformerSet, Labels, SetAside, concat, read, write
 from ..sampling.geometries import GeometrySettings, sample_chunk
-from ..sampling.labels import isolated_atom_energies
+from ..sampling.labels import isolated_atom_energies, label_chunk
 from ..sampling.molecules import Molecule
 from .registry import label_engine
 from .store import Store
@@ -87,7 +87,7 @@ def run_labels(unit: Unit, store: Store, folder: Path) -> None:
     aside: list[SetAside] = []
     levels: dict[str, Labels] = {}
     for level in filter(None, (unit.parameters["engine"], unit.parameters["prior"])):
-        labels = label_engine(level)(conformers)
+        labels = label_chunk(conformers, label_engine(level))
         aside += [
             SetAside(conformers.id[i].decode(), f"{level}: {why}")
             for i, why in labels.faults.items()

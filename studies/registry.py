@@ -9,9 +9,10 @@ from ..diversity import ConfigurationError, LabelEngine
 
 #: Label engines by level of theory.
 LABEL_ENGINES: dict[str, str] = {
-    "gfn2": "breadth.sampling.labels:Gfn2",
-    "mmff94": "breadth.sampling.labels:Mmff94",
-    "uff": "breadth.sampling.labels:Uff",
+    "gfn2": "breadth.sampling.engines:Gfn2",
+    "gfn1": "breadth.sampling.engines:Gfn1",
+    "mmff94": "breadth.sampling.engines:Mmff94",
+    "uff": "breadth.sampling.engines:Uff",
 }
 
 

@@ -23,8 +23,8 @@ class PoolSection(Section):
     molecules: Path | None = None
     """File with one SMILES and a name per line; the bundled 2,000 of QM9 when empty."""
     n_molecules: int = Field(200, ge=2)
-    """Molecules that designs choose from."""
-    n_conformers: int = Field(30, ge=1)
+    """Molecules to choose from, those of the hold-outs among them; larger ones come on top."""
+    n_conformers: int = Field(30, ge=11)
     """Geometries generated per molecule to choose from; only chosen ones are labelled."""
     method: Literal["normal_modes", "gaussian"] = "normal_modes"
     """How minima are displaced."""
@@ -43,7 +43,7 @@ class PoolSection(Section):
 
 
 class HoldOutSection(Section):
-    """Sizes of the hold-outs; SCIENCE: (a) … (d)."""
+    """Sizes of the hold-outs, which are drawn once."""
 
     n_molecules: int = Field(40, ge=2)
     """Molecules in each of unseen_molecules, unseen_scaffolds and larger_molecules."""
@@ -51,8 +51,13 @@ class HoldOutSection(Section):
     """Test conformers of every test molecule; conformational energies need 10."""
     n_own: int = Field(40, ge=2)
     """Most molecules of its own that a design is tested on, evenly along its order."""
-    larger_than: int = Field(8, ge=1)
-    """Molecules with more heavy atoms than this are held out as larger."""
+    largest_trained: int = Field(8, ge=1)
+    """Heavy atoms of the largest molecules that are trained on; larger ones are held out."""
+    unseen_elements: tuple[str, ...] = ()
+    """Elements that no training molecule has; their molecules become a hold-out."""
+    high_forces: bool = True
+    """Test also on those conformers of unseen molecules whose mean force norm lies more than one
+    standard deviation above the mean of all training conformers."""
 
 
 class FixedBudgetSection(Section):
@@ -111,6 +116,14 @@ class TradeoffConfiguration(Section):
         ):
             if section is not None and len(set(sizes)) < 2:
                 raise ValueError(f"{experiment} needs at least two different designs")
+        if self.fixed_budget is not None and self.fixed_molecules is not None:
+            m, budget = self.fixed_molecules.n_molecules, self.fixed_budget.budget
+            clash = m in self.fixed_budget.n_molecules and budget % m
+            if clash and round(budget / m) in self.fixed_molecules.n_conformers:
+                raise ValueError(
+                    f"{m} molecules do not divide the budget of {budget}, so two designs of "
+                    f"{m} × {round(budget / m)} would differ; change one of the numbers"
+                )
         return self
 
     def designs(self) -> list[tuple[str, int, int]]:

@@ -1,0 +1,178 @@
+"""From geometries to cells: what each design trains on and is tested on, in each replicate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rdkit import Chem
+from rdkit.Chem import rdMolDescriptors
+
+from ...diversity import ConformerSet, ShortageError
+from ...diversity.randomness import ordering, seed_sequence
+from ...sampling.designs import Design, FixedBudget, FixedMolecules
+from ...sampling.disjoint import KEYS, check_disjoint
+from ...sampling.molecules import Molecule, bundled_molecules, read_smiles
+from ...sampling.splits import MOLECULE_POOLS, HoldOuts, Partition
+from .question import TradeoffConfiguration
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training set: a design in a replicate, shared by experiments that both ask for it.
+
+    Parameters
+    ----------
+    n_molecules, n_conformers : int
+        Conformers per molecule rounded where the budget is not divisible.
+    replicate : int
+    train : tuple of str
+        Conformer ids.
+    tests : dict of str to tuple of str
+        Conformer ids by hold-out.
+    """
+
+    n_molecules: int
+    n_conformers: int
+    replicate: int
+    train: tuple[str, ...]
+    tests: dict[str, tuple[str, ...]]
+
+
+def choose_molecules(asked: TradeoffConfiguration) -> list[Molecule]:
+    """Return the molecules that the study samples, in an order that the seed fixes.
+
+    Raises
+    ------
+    ShortageError
+        If the source has too few that fit.
+    """
+    source = asked.pool.molecules
+    listed = bundled_molecules() if source is None else read_smiles(source)
+    parsed = [(molecule, Chem.MolFromSmiles(molecule.smiles)) for molecule in listed]
+    fitting = [
+        (molecule, mol.GetNumHeavyAtoms() > asked.hold_outs.largest_trained)
+        for molecule, mol in parsed
+        if rdMolDescriptors.CalcNumRotatableBonds(mol) >= asked.pool.min_rotatable_bonds
+    ]
+    order = ordering(f"{asked.seed} molecules", [m.canonical for m, _ in fitting])
+    fitting = [fitting[i] for i in order]
+    # Some spare, for molecules that cannot be sampled.
+    wanted = {False: asked.pool.n_molecules, True: round(1.25 * asked.hold_outs.n_molecules) + 1}
+    chosen: list[Molecule] = []
+    for larger, count in wanted.items():
+        found = [m for m, is_larger in fitting if is_larger == larger]
+        if len(found) < (count if not larger else asked.hold_outs.n_molecules):
+            size = "more than" if larger else "at most"
+            raise ShortageError(
+                f"{count} molecules with {size} {asked.hold_outs.largest_trained} heavy atoms and "
+                f"at least {asked.pool.min_rotatable_bonds} rotatable bonds are asked for; "
+                f"{source or 'the bundled molecules'} has {len(found)}, {count - len(found)} too "
+                "few. Lower pool.n_molecules, hold_outs.n_molecules or pool.min_rotatable_bonds."
+            )
+        chosen += found[:count]
+    return chosen
+
+
+def hold_out(asked: TradeoffConfiguration, geometries: ConformerSet) -> Partition:
+    """Divide the geometries into what may be trained on and what is tested on, once."""
+    sizes = asked.hold_outs
+    return HoldOuts(
+        n_unseen_molecules=sizes.n_molecules,
+        n_unseen_scaffolds=sizes.n_molecules,
+        n_larger=sizes.n_molecules,
+        largest_trained=sizes.largest_trained,
+        unseen_elements=sizes.unseen_elements,
+        n_unseen_elements=sizes.n_molecules if sizes.unseen_elements else 0,
+        n_test_conformers=sizes.n_conformers,
+        n_available=max(c for _, _, c in asked.designs()),
+        random_state=asked.seed,
+    ).partition(geometries)
+
+
+def plan_cells(asked: TradeoffConfiguration, partition: Partition) -> list[Cell]:
+    """Return all cells of the study.
+
+    Within a replicate the molecules of every design are a prefix of one order, the conformers of
+    a molecule a prefix of its own; each replicate has its own orders.
+
+    Raises
+    ------
+    ShortageError
+        If a design cannot be filled.
+    DataError
+        If anything would stand in training and in test.
+    """
+    cells: dict[tuple[int, int, int], Cell] = {}
+    for replicate in range(asked.replicates):
+        state = replicate_seed(asked, replicate)
+        designs = {
+            (m, c): _design(asked, experiment, m, c, state, partition)
+            for experiment, m, c in asked.designs()
+        }
+        common = np.array(
+            sorted(set.intersection(*(set(d.molecules.tolist()) for d in designs.values()))),
+            dtype=np.int64,
+        )
+        for (m, c), design in designs.items():
+            own = design.molecules
+            if len(own) > asked.hold_outs.n_own:
+                own = own[np.linspace(0, len(own) - 1, asked.hold_outs.n_own).round().astype(int)]
+            tested = {
+                "seen_conformers": partition.test_set("seen_conformers", common),
+                "own_conformers": partition.test_set("own_conformers", own),
+                "unseen_minima": partition.test_set("unseen_minima", common),
+                **{name: partition.test_set(name) for name in reversed(MOLECULE_POOLS)},
+            }
+            tested = {name: rows for name, rows in tested.items() if len(rows)}
+            for name, rows in tested.items():
+                check_disjoint(partition.conformers, design.train, rows, by=KEYS[name])
+            cells[m, c, replicate] = Cell(
+                m,
+                c,
+                replicate,
+                _ids(partition.conformers, design.train),
+                {name: _ids(partition.conformers, rows) for name, rows in tested.items()},
+            )
+    return list(cells.values())
+
+
+def replicate_seed(asked: TradeoffConfiguration, replicate: int) -> int:
+    """Return the seed of a replicate's orders, initial weights and order of data."""
+    return int(seed_sequence(asked.seed, "replicate", replicate).generate_state(1)[0])
+
+
+def training_ids(cells: Sequence[Cell]) -> set[str]:
+    """Return the ids of every conformer that any cell trains on."""
+    return {i for cell in cells for i in cell.train}
+
+
+def test_ids(cells: Sequence[Cell]) -> set[str]:
+    """Return the ids of every conformer that any cell is tested on."""
+    return {i for cell in cells for ids in cell.tests.values() for i in ids}
+
+
+def _design(
+    asked: TradeoffConfiguration,
+    experiment: str,
+    n_molecules: int,
+    n_conformers: int,
+    state: int,
+    partition: Partition,
+) -> Design:
+    chooser: FixedBudget | FixedMolecules
+    if experiment == "fixed_budget":
+        assert asked.fixed_budget is not None
+        chooser = FixedBudget(
+            budget=asked.fixed_budget.budget, n_molecules=n_molecules, random_state=state
+        )
+    else:
+        chooser = FixedMolecules(
+            n_molecules=n_molecules, n_conformers=n_conformers, random_state=state
+        )
+    return chooser.design(partition.conformers, partition.available)
+
+
+def _ids(conformers: ConformerSet, rows: np.ndarray) -> tuple[str, ...]:
+    return tuple(conformers.id[rows].astype("U32").tolist())
