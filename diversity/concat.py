@@ -66,8 +66,8 @@ def _join_molecules(sets: Sequence[ConformerSet]) -> tuple[Molecules, list[np.nd
                     ours, theirs = getattr(first.molecules, name)[j], getattr(s.molecules, name)[i]
                     if ours != theirs:
                         raise DataError(
-                            f"Cannot join: molecule {key!r} has {name} {str(ours)!r} in one set and "
-                            f"{str(theirs)!r} in another. Rename the keys of one of them."
+                            f"Cannot join: molecule {key!r} has {name} {str(ours)!r} in one set "
+                            f"and {str(theirs)!r} in another. Rename the keys of one of them."
                         )
         rows.append(s.molecules.key.tolist())
     place = {key: i for i, key in enumerate(seen)}

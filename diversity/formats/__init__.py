@@ -1,0 +1,158 @@
+"""Files of labelled conformers: one module per format, told apart by content, then by suffix.
+
+A format is a module with ``sniff(path, head) -> bool``, ``read(path, *, level, identity,
+skip_bad) -> ConformerSet`` and ``write(conformers, path, *, level)``, a line in `FORMATS`, and a
+test class that inherits :class:`breadth.diversity.testing.FormatContract`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from ..conformers import ConformerSet
+from ..errors import BreadthError, ConfigurationError, DataError
+
+#: Module and suffixes of each format; modules are imported when they are needed.
+FORMATS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "native": (".native", ("",)),
+    "rmd17": (".rmd17", (".npz",)),
+    "ase": (".ase_db", (".db", ".json")),
+    "extxyz": (".extxyz", (".xyz", ".extxyz")),
+}
+
+__all__ = ["FORMATS", "read", "write"]
+
+
+def read(
+    path: str | Path,
+    *,
+    format: str | None = None,
+    level: str | None = None,
+    identity: str = "auto",
+    skip_bad: bool = False,
+) -> ConformerSet:
+    """Read a file or folder of labelled conformers.
+
+    Parameters
+    ----------
+    path : str or Path
+    format : str, optional
+        One of `FORMATS`; recognised by content, then by suffix, where it is not given.
+    level : str, optional
+        Name of the level of theory of labels that the file leaves unnamed.
+    identity : {'auto', 'identifier', 'formula', 'ordered', 'graph'}
+        How molecules are told apart; see :mod:`breadth.diversity.identity`.
+    skip_bad : bool
+        Leave out records with a structural fault (and count them) instead of raising. Readable
+        records with values that no structure can have are set aside and counted in any case.
+
+    Returns
+    -------
+    ConformerSet
+        Energies in eV, lengths in Å. ``metadata['set_aside']`` lists records left out with
+        their reasons; ``metadata['identity_rule']`` names the rule, ``metadata['format']`` the
+        format.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read; the message names file and record.
+    """
+    where = Path(path)
+    name = format or recognise(where)
+    try:
+        made: ConformerSet = _module(name).read(
+            where, level=level, identity=identity, skip_bad=skip_bad
+        )
+    except OSError as error:
+        raise DataError(f"Cannot read {where}: {error.strerror or error}.") from error
+    return replace(made, metadata={**made.metadata, "format": name})
+
+
+def write(
+    conformers: ConformerSet,
+    path: str | Path,
+    *,
+    format: str | None = None,
+    level: str | None = None,
+) -> None:
+    """Write a set to a file or folder, from which :func:`read` returns it.
+
+    Parameters
+    ----------
+    conformers : ConformerSet
+    path : str or Path
+        An existing file is replaced when the new one is complete, not before.
+    format : str, optional
+        One of `FORMATS`; by the suffix of `path` where it is not given, native without suffix.
+    level : str, optional
+        The level that the file's plain names (`energy`, `forces`) hold; the first by default.
+
+    Raises
+    ------
+    DataError
+        If the format cannot hold the set.
+    BreadthError
+        If the file system refuses; what was there before is unharmed.
+    """
+    where = Path(path)
+    name = format or ("native" if where.is_dir() else _by_suffix(where))
+    if name is None:
+        raise ConfigurationError(
+            f"No format has the suffix {where.suffix!r} of {where}; name one of "
+            f"{', '.join(FORMATS)}, or use {', '.join(s for _, x in FORMATS.values() for s in x)}."
+        )
+    try:
+        _module(name).write(conformers, where, level=level)
+    except OSError as error:
+        raise BreadthError(f"Cannot write {where}: {error.strerror or error}.") from error
+
+
+def recognise(path: Path) -> str:
+    """Return the format of a file, by content, then by suffix.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, it is empty, or no format fits.
+    """
+    if not path.exists():
+        raise DataError(f"There is no file or folder {path}.")
+    try:
+        head = b"" if path.is_dir() else _head(path)
+    except OSError as error:
+        raise DataError(f"Cannot read {path}: {error.strerror or error}.") from error
+    if path.is_file() and not head:
+        raise DataError(f"{path} is empty.")
+    for name in FORMATS:
+        if _module(name).sniff(path, head):
+            return name
+    name_by_suffix = None if path.is_dir() else _by_suffix(path)
+    if name_by_suffix is None or name_by_suffix == "native":
+        raise DataError(
+            f"{path} is in no format that is known ({', '.join(FORMATS)}). Name the format, or "
+            "convert the file to extended XYZ."
+        )
+    return name_by_suffix
+
+
+def _head(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(4096)
+
+
+def _by_suffix(path: Path) -> str | None:
+    suffix = path.suffix.lower()
+    return next((name for name, (_, known) in FORMATS.items() if suffix in known), None)
+
+
+def _module(name: str) -> ModuleType:
+    if name not in FORMATS:
+        raise ConfigurationError(
+            f"There is no format {name!r}; choose one of {', '.join(FORMATS)}."
+        )
+    return import_module(FORMATS[name][0], __package__)

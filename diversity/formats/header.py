@@ -1,0 +1,139 @@
+"""What a file of frames that this suite wrote says of its whole set: names, types, metadata.
+
+Extended XYZ has no types but text, integer, real and truth, and keys must be plain words; ASE's
+databases are little richer. The header, JSON in the first frame or in the database's metadata,
+holds what is needed to get back the names, types and shapes that were written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import quote, unquote
+
+import numpy as np
+
+from ..conformers import ConformerSet
+from ..tables import Extra, Labels
+
+
+@dataclass
+class Header:
+    """The header of a file; empty for a file that this suite did not write.
+
+    Parameters
+    ----------
+    prefixes : dict of str to str
+        Level by the prefix of its keys, such as ``{"": "gfn2", "mmff94_": "mmff94"}``.
+    forces : dict of str to str
+        Type of the forces by level.
+    positions : str
+        Type of the positions; '' where there is no header.
+    frame_extras, atom_extras : dict of str to dict
+        `name`, `dtype` and `shape` of a value, by its key in the file.
+    metadata : dict
+        Of the set.
+    """
+
+    prefixes: dict[str, str] = field(default_factory=dict)
+    forces: dict[str, str] = field(default_factory=dict)
+    positions: str = ""
+    frame_extras: dict[str, dict[str, Any]] = field(default_factory=dict)
+    atom_extras: dict[str, dict[str, Any]] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def take(self, value: Any, level: str | None = None) -> None:
+        """Take over a header's text; files that were joined have several, and the last counts.
+
+        Parameters
+        ----------
+        value : str or dict or None
+            JSON; None leaves all as it is.
+        level : str, optional
+            A name to give to the level of the plain keys.
+        """
+        if value is None:
+            return
+        try:
+            found = json.loads(value) if isinstance(value, str) else value
+            fresh = Header(**found)
+        except (TypeError, ValueError):
+            return
+        if level is not None and "" in fresh.prefixes:
+            old = fresh.prefixes[""]
+            fresh.prefixes[""] = level
+            fresh.forces[level] = fresh.forces.pop(old, "float64")
+        self.__dict__.update(fresh.__dict__)
+
+    def frame_name(self, key: str) -> str:
+        """Return the name of a per-frame extra by its key in the file."""
+        return str(self.frame_extras.get(key, {}).get("name", key))
+
+    def atom_name(self, key: str) -> str:
+        """Return the name of a per-atom extra by its column in the file."""
+        return str(self.atom_extras.get(key, {}).get("name", key))
+
+    def atom_text(self, key: str, values: np.ndarray) -> np.ndarray:
+        """Undo the coding of texts with spaces in per-atom columns."""
+        if key not in self.atom_extras or values.dtype.kind != "U":
+            return values
+        return np.vectorize(coded_back, otypes=[np.str_])(values)
+
+
+def columns_told(extras: Mapping[str, Extra], keys: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return what a header tells of extras, by their key in the file (their name by default)."""
+    return {
+        keys.get(name, name): {
+            "name": name,
+            "dtype": "str" if extra.values.dtype.kind == "U" else str(extra.values.dtype),
+            "shape": list(extra.values.shape[1:]),
+        }
+        for name, extra in extras.items()
+    }
+
+
+def coded(text: str) -> str:
+    """Return a text as one word: percent-encoded, with % alone for the empty text."""
+    return quote(text, safe=":/+-_()[]=#@,") or "%"
+
+
+def coded_back(word: str) -> str:
+    """Return the text that :func:`coded` made a word of."""
+    return "" if word == "%" else unquote(word)
+
+
+def restored(made: ConformerSet, header: Header) -> ConformerSet:
+    """Give a set that was read the types, shapes and empty columns that its header tells."""
+    if not header.positions:
+        return made
+    n, a = len(made), made.n_atoms
+    levels = {}
+    for level in dict.fromkeys([*header.prefixes.values(), *made.levels]):
+        labels = made.levels.get(level) or Labels.empty(n, a)
+        kind = np.dtype(header.forces.get(level, "float64"))
+        levels[level] = replace(labels, forces=labels.forces.astype(kind))
+    return replace(
+        made,
+        positions=made.positions.astype(header.positions),
+        levels=levels,
+        frame_extras=_extras(made.frame_extras, header.frame_extras, n, n),
+        atom_extras=_extras(made.atom_extras, header.atom_extras, a, n),
+    )
+
+
+def _extras(
+    have: Mapping[str, Extra], told: dict[str, dict[str, Any]], rows: int, n: int
+) -> dict[str, Extra]:
+    made = {}
+    for entry in told.values():
+        name, kind = entry["name"], np.dtype(entry["dtype"])
+        shape = (rows, *entry["shape"])
+        if name not in have:
+            made[name] = Extra(np.zeros(shape, dtype=kind), np.zeros(n, dtype=bool))
+        else:
+            extra = have[name]
+            kind = extra.values.dtype if kind.kind == "U" else kind
+            made[name] = Extra(extra.values.astype(kind).reshape(shape), extra.present)
+    return {**made, **{name: extra for name, extra in have.items() if name not in made}}
