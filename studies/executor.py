@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Protocol
 
 from ..diversity import BreadthError
 from .store import Store
@@ -30,12 +29,8 @@ KINDS: dict[str, str] = {
 }
 
 
-class Progress(Protocol):
-    """Told of every unit that ends."""
-
-    def __call__(self, unit: Unit, cost: float) -> None:
-        """Note that a unit of this cost (seconds, estimated) is done."""
-        ...
+#: Called with every unit that ends and its cost, estimated seconds.
+Progress = Callable[[Unit, float], None]
 
 
 def run_unit(root: Path, unit: Unit) -> str:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import TaskID
 
 
 def output() -> Console:
     """Return the console of stdout, for results."""
     from rich.console import Console
 
-    return Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+    # A pipe has no width: lines stay whole for the next program.
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
 
 
 def messages() -> Console:
@@ -57,9 +59,36 @@ def table(columns: list[str], rows: list[list[str]], title: str | None = None) -
     output().print(drawn)
 
 
+def listing(content: Mapping[str, Any], title: str | None = None) -> None:
+    """Print names and values, a line each."""
+    rows = [[key.replace("_", " "), shown(value)] for key, value in content.items()]
+    table(["", title or ""], rows)
+
+
+def shown(value: Any) -> str:
+    """Return a value as a table shows it."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        if len(value) == 2 and all(isinstance(v, float) for v in value):
+            return f"{value[0]:.6g} … {value[1]:.6g}"
+        return ", ".join(shown(v) for v in value)
+    if isinstance(value, dict):
+        return "\n".join(f"{k}: {shown(v)}" for k, v in value.items()) or "none"
+    return str(value)
+
+
+def worker_count(threads: int) -> int:
+    """Return how many worker processes of so many threads fill this machine."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (available or 1) // threads)
+
+
 @contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """Give a progress display with the time that remains; silent when piped."""
+def progress_bar() -> Iterator[Callable[[str, float, float], None]]:
+    """Give a function ``show(phase, done, total)``: a bar with the time left, or silence."""
     from rich.progress import (
         BarColumn,
         Progress,
@@ -69,16 +98,23 @@ def progress_bar() -> Iterator[Progress]:
     )
 
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description:<20}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
         TextColumn("remaining"),
-        TimeRemainingColumn(elapsed_when_finished=False),
+        TimeRemainingColumn(),
         console=messages(),
         disable=not sys.stderr.isatty(),
     ) as display:
-        yield display
+        tasks: dict[str, TaskID] = {}
+
+        def show(phase: str, done: float, total: float) -> None:
+            if phase not in tasks:
+                tasks[phase] = display.add_task(phase, total=total)
+            display.update(tasks[phase], completed=done, total=total)
+
+        yield show
 
 
 def _escaped(text: str) -> str:

@@ -35,7 +35,7 @@ def describe(
     """
     from ...diversity import ConfigurationError, read
     from ...diversity.describe import describe as describe_set
-    from .console import emit_json, table
+    from .console import emit_json, listing
 
     if not files:
         raise ConfigurationError("Name at least one file: breadth describe FILE …")
@@ -47,20 +47,7 @@ def describe(
         emit_json(described[0] if len(described) == 1 else described)
         return
     for content in described:
-        rows = [[key, _shown(value)] for key, value in content.items() if key != "file"]
-        table(["", "value"], rows, title=content["file"])
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list) and len(value) == 2 and all(isinstance(v, float) for v in value):
-        return f"{value[0]:.6g} … {value[1]:.6g}"
-    if isinstance(value, list):
-        return ", ".join(_shown(v) for v in value)
-    if isinstance(value, dict):
-        return "\n".join(f"{k}: {_shown(v)}" for k, v in value.items())
-    return str(value)
+        listing({k: v for k, v in content.items() if k != "file"}, content["file"])
 
 
 def convert(
@@ -84,9 +71,10 @@ def convert(
         What to read, in any format that breadth knows.
     target
         What to write; its ending tells the format: .xyz (extended XYZ), .npz (rMD17), .db (ASE),
-        no ending (native folder).
+        no ending (native
+        folder).
     format
-        Format of the target, where its ending does not tell: native, extxyz, rmd17, ase_db.
+        Format of the target, where its ending does not tell: native, extxyz, rmd17, ase.
     level
         Name of the level of theory of the source's main labels, where the file does not say.
     identity

@@ -45,14 +45,12 @@ def train(
     json
         Print one JSON object.
     """
-    import os
-
     import torch
 
     from ...diversity import read
     from ..configuration import dump, load
     from ..single import TrainConfiguration, train_potential
-    from .console import emit_json, output, progress_bar, table
+    from .console import emit_json, listing, output, progress_bar, worker_count
 
     asked = load(TrainConfiguration, path=config, overrides=set or ())
     conformers = read(data)
@@ -63,20 +61,19 @@ def train(
         else:
             output().print(f"{conformers!r}\n\n{dump(asked)}", markup=False)
         return
-    torch.set_num_threads(threads or os.cpu_count() or 1)
-    with progress_bar() as display:
-        task = display.add_task("training", total=asked.training.n_updates)
-
-        def show(update: int, total: int, loss: float) -> None:
-            if update % 10 == 0 or update == total:
-                display.update(task, completed=update, description=f"training, loss {loss:.4f}")
-
-        learned = train_potential(conformers, out, asked, level=level, progress=show)
+    torch.set_num_threads(threads or worker_count(1))
+    with progress_bar() as show:
+        learned = train_potential(
+            conformers,
+            out,
+            asked,
+            level=level,
+            progress=lambda update, total, loss: show("training", update, total),
+        )
     if json:
         emit_json(learned)
     else:
-        rows = [[k.replace("_", " "), _shown(v)] for k, v in learned.items() if v is not None]
-        table(["", "fitted"], rows)
+        listing(learned, "fitted")
 
 
 def evaluate(
@@ -125,13 +122,11 @@ def evaluate(
         "conformational_energy_mae": ("conformational energy MAE, meV", 1e3),
     }
     rows = [
-        [name, *(_shown(m[key] * scale if m.get(key) is not None else None) for m in measured)]
+        [name, *(_scaled(m.get(key), scale) for m in measured)]
         for key, (name, scale) in scales.items()
     ]
     table(["", *(m["data"] for m in measured)], rows)
 
 
-def _shown(value: object) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _scaled(value: float | None, scale: float) -> str:
+    return "–" if value is None else f"{value * scale:.4g}"

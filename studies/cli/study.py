@@ -47,28 +47,21 @@ def tradeoff(
     json
         Print one JSON object.
     """
-    import os
-
     from ..configuration import load
     from ..tradeoff import TradeoffConfiguration, estimate, run_tradeoff
-    from .console import emit_json, note, output, progress_bar, table
+    from .console import emit_json, listing, note, output, progress_bar, worker_count
     from .learned import print_learned
 
     asked = load(TradeoffConfiguration, preset=preset, path=config, overrides=set or ())
-    count = workers or max(1, (os.cpu_count() or 1) // asked.threads)
+    count = workers or worker_count(asked.threads)
     if dry_run:
         plan = estimate(asked, workers=count)
         if json:
             emit_json(plan)
         else:
-            table(["", "planned"], [[k.replace("_", " "), str(v)] for k, v in plan.items()])
+            listing(plan, "planned")
         return
-    with progress_bar() as display:
-        task = display.add_task("", total=1.0)
-
-        def show(phase: str, done: float, total: float) -> None:
-            display.update(task, description=phase, completed=done, total=total)
-
+    with progress_bar() as show:
         results = run_tradeoff(asked, out, workers=count, progress=show)
     figures = sorted(str(path) for path in (out / "figures").rglob("*.png"))
     if json:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from rdkit import Chem
-from rdkit.Chem import rdMolDescriptors
 
 from ...diversity import ConformerSet, ShortageError
-from ...diversity.randomness import ordering, seed_sequence
+from ...diversity.randomness import seed_sequence
 from ...sampling.designs import Design, FixedBudget, FixedMolecules
 from ...sampling.disjoint import KEYS, check_disjoint
-from ...sampling.molecules import Molecule, bundled_molecules, read_smiles
+from ...sampling.molecules import Molecule
 from ...sampling.splits import MOLECULE_POOLS, HoldOuts, Partition
 from .question import TradeoffConfiguration
 
@@ -48,16 +47,11 @@ def choose_molecules(asked: TradeoffConfiguration) -> list[Molecule]:
     ShortageError
         If the source has too few that fit.
     """
-    source = asked.pool.molecules
-    listed = bundled_molecules() if source is None else read_smiles(source)
-    parsed = [(molecule, Chem.MolFromSmiles(molecule.smiles)) for molecule in listed]
+    limit = asked.hold_outs.largest_trained
     fitting = [
-        (molecule, mol.GetNumHeavyAtoms() > asked.hold_outs.largest_trained)
-        for molecule, mol in parsed
-        if rdMolDescriptors.CalcNumRotatableBonds(mol) >= asked.pool.min_rotatable_bonds
+        (molecule, Chem.MolFromSmiles(molecule.smiles).GetNumHeavyAtoms() > limit)
+        for molecule in asked.pool.candidates(asked.seed)
     ]
-    order = ordering(f"{asked.seed} molecules", [m.canonical for m, _ in fitting])
-    fitting = [fitting[i] for i in order]
     # Some spare, for molecules that cannot be sampled.
     wanted = {False: asked.pool.n_molecules, True: round(1.25 * asked.hold_outs.n_molecules) + 1}
     chosen: list[Molecule] = []
@@ -66,10 +60,11 @@ def choose_molecules(asked: TradeoffConfiguration) -> list[Molecule]:
         if len(found) < (count if not larger else asked.hold_outs.n_molecules):
             size = "more than" if larger else "at most"
             raise ShortageError(
-                f"{count} molecules with {size} {asked.hold_outs.largest_trained} heavy atoms and "
-                f"at least {asked.pool.min_rotatable_bonds} rotatable bonds are asked for; "
-                f"{source or 'the bundled molecules'} has {len(found)}, {count - len(found)} too "
-                "few. Lower pool.n_molecules, hold_outs.n_molecules or pool.min_rotatable_bonds."
+                f"{count} molecules with {size} {limit} heavy atoms and at least "
+                f"{asked.pool.min_rotatable_bonds} rotatable bonds are asked for, and "
+                f"{asked.pool.molecules or 'the bundled file'} has {len(found)}: "
+                f"{count - len(found)} are missing. Lower pool.n_molecules, hold_outs.n_molecules "
+                "or pool.min_rotatable_bonds."
             )
         chosen += found[:count]
     return chosen

@@ -8,38 +8,13 @@ weights and order of data, and hold-outs along both axes that are drawn once.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from ...training.trainer import TrainingConfig
 from ..configuration import Section
-
-
-class PoolSection(Section):
-    """Where molecules, geometries and labels come from."""
-
-    molecules: Path | None = None
-    """File with one SMILES and a name per line; the bundled 2,000 of QM9 when empty."""
-    n_molecules: int = Field(200, ge=2)
-    """Molecules to choose from, those of the hold-outs among them; larger ones come on top."""
-    n_conformers: int = Field(30, ge=11)
-    """Geometries generated per molecule to choose from; only chosen ones are labelled."""
-    method: Literal["normal_modes", "gaussian"] = "normal_modes"
-    """How minima are displaced."""
-    temperature: float = Field(300.0, gt=0)
-    """In K, for normal modes."""
-    sigma: float = Field(0.05, gt=0)
-    """In Å, for Gaussian displacements."""
-    max_minima: int = Field(5, ge=1)
-    """Most minima per molecule."""
-    min_rotatable_bonds: int = Field(0, ge=0)
-    """Molecules with fewer rotatable bonds are left out."""
-    engine: str = "gfn2"
-    """Level of theory of the labels."""
-    prior: str | None = "mmff94"
-    """A cheap level whose own error stands beside every model's."""
+from ..pooling import PoolSection
 
 
 class HoldOutSection(Section):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import os
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
@@ -16,9 +13,8 @@ import numpy as np
 import xarray as xr
 
 from ...analysis import measure_errors
-from ...diversity import ConformerSet, DataError, ShortageError, concat
+from ...diversity import ConformerSet, DataError, concat
 from ...diversity.randomness import ordering
-from ...sampling.geometries import GeometrySettings
 from ...sampling.high_forces import force_norms
 from ..contents import pool_contents
 from ..executor import process_pool, run_unit, run_units
@@ -33,6 +29,7 @@ from ..pool import (
     read_set,
     selection_unit,
 )
+from ..pooling import counter, link_pool, pool_unit, sample
 from ..predictions import Evaluation, gather_predictions
 from ..store import Store, replace_file
 from ..units import Unit
@@ -89,7 +86,7 @@ def run_tradeoff(
     """
     store = Store(out)
     with store.locked():
-        open_plan(out, "tradeoff", asked, molecules=_digest(asked.pool.molecules))
+        open_plan(out, "tradeoff", asked, molecules=asked.pool.digest())
         if finished(out):
             return load(out / "results.nc")
         tell = progress or (lambda phase, done, total: None)
@@ -99,7 +96,7 @@ def run_tradeoff(
             cells = _with_high_forces(asked, cells, pool)
             fits = _fit(asked, cells, pool_unit, store, executor, tell)
         tell("results and figures", 0.0, 1.0)
-        _link_pool(out, store.folder(pool_unit.key) / "set")
+        link_pool(out, store.folder(pool_unit.key) / "set")
         predictions = gather_predictions(
             store,
             pool,
@@ -183,23 +180,14 @@ def _label(
     asked: TradeoffConfiguration, store: Store, executor: Executor, tell: Progress
 ) -> tuple[list[Cell], Unit]:
     """Generate geometries, plan the cells and label what they need; fill up where labels fail."""
-    settings = GeometrySettings(
-        method=asked.pool.method,
-        temperature=asked.pool.temperature,
-        sigma=asked.pool.sigma,
-        max_minima=asked.pool.max_minima,
-    )
     units = geometry_units(
         choose_molecules(asked),
         n_conformers=asked.pool.n_conformers,
-        settings=settings,
+        settings=asked.pool.settings(),
         seed=asked.seed,
     )
-    run_units(store, units, executor, progress=_counter(tell, "geometries", len(units)))
-    sets = {u.key: read_set(store, u.key) for u in units if (store.folder(u.key) / "set").exists()}
-    if not sets:
-        reasons = Counter(a.reason.split(":")[0] for u in units for a in read_aside(store, u.key))
-        raise ShortageError(f"No geometry could be generated: {dict(reasons)}.")
+    made = sample(store, units, executor, tell)
+    sets = {u.key: s for u, s in zip(units, made, strict=True) if s is not None}
     geometries = concat(list(sets.values()))
     home = {i: key for key, s in sets.items() for i in s.id.astype("U32").tolist()}
     by_key = {unit.key: unit for unit in units}
@@ -222,20 +210,14 @@ def _label(
             for key, ids in chunks.items()
         ]
         costs = {u.key: SECONDS["label"] * len(u.parameters["ids"]) for u in fresh}
-        run_units(
-            store, fresh, executor, costs=costs, progress=_counter(tell, "labels", len(fresh))
-        )
+        run_units(store, fresh, executor, costs=costs, progress=counter(tell, "labels", len(fresh)))
         for unit in fresh:
             done[unit.key] = unit
             level = asked.pool.engine
             aside = [a.record for a in read_aside(store, unit.key) if a.reason.startswith(level)]
             failed.update(aside)
             labelled.update(unit.parameters["ids"])
-    atoms = Unit(
-        "atoms", 1, {"elements": geometries.elements.tolist(), "engine": asked.pool.engine}
-    )
-    parts = {f"labels-{i:05d}": key for i, key in enumerate(sorted(done))}
-    pool = Unit("pool", 1, {"engine": asked.pool.engine}, {"atoms": atoms.key, **parts})
+    atoms, pool = pool_unit(store, list(done.values()), asked.pool.engine)
     run_units(store, [atoms, pool], executor)
     return cells, pool
 
@@ -330,34 +312,6 @@ def _curves(store: Store, fits: list[tuple[Evaluation, Unit]]) -> xr.Dataset:
         replicate=("model", [e.replicate for e in rows]),
         updates_fraction=("model", [e.updates_fraction for e in rows]),
     ).assign_attrs(monitor="unseen_molecules")
-
-
-def _counter(tell: Progress, phase: str, total: int) -> Callable[[Unit, float], None]:
-    done = 0
-
-    def count(unit: Unit, cost: float) -> None:
-        nonlocal done
-        done += 1
-        tell(phase, done, total)
-
-    return count
-
-
-def _digest(path: Path | None) -> str:
-    if path is None:
-        return "bundled"
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise DataError(f"Cannot read the molecules {path}: {error.strerror}.") from None
-
-
-def _link_pool(out: Path, target: Path) -> None:
-    link = out / "pool"
-    aside = out / f".pool.{os.getpid()}"
-    aside.unlink(missing_ok=True)
-    aside.symlink_to(os.path.relpath(target, out))
-    aside.replace(link)
 
 
 def save(dataset: xr.Dataset, path: Path) -> None:

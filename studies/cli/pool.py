@@ -1,0 +1,170 @@
+"""`breadth pool` and `breadth design`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+
+def pool(
+    *,
+    out: Path,
+    config: Path | None = None,
+    set: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    workers: int | None = None,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Sample molecules and label them; killed and started again, it goes on from where it was.
+
+    Keys and defaults: molecules (a SMILES file; 2,000 molecules of QM9), n_molecules 200,
+    n_conformers 30, method normal_modes (or gaussian with sigma in Å), temperature 300 K,
+    max_minima 5, min_rotatable_bonds 0, engine gfn2 (gfn1, mmff94, uff), prior mmff94, seed 0.
+
+    Example: breadth pool --out runs/mine --set molecules=mine.smi n_molecules=50 n_conformers=20
+
+    Parameters
+    ----------
+    out
+        Folder; its pool/ is the labelled set.
+    config
+        YAML file with any of the keys.
+    set
+        KEY=VALUE, several after one --set.
+    workers
+        Worker processes, one per core by default. They change no number.
+    dry_run
+        Print what would be made and about how long it takes, and stop.
+    json
+        Print one JSON object.
+    """
+    from ..configuration import load
+    from ..pooling import PoolConfiguration, estimate_pool, make_pool
+    from .console import emit_json, listing, progress_bar, worker_count
+
+    asked = load(PoolConfiguration, path=config, overrides=set or ())
+    count = workers or worker_count(asked.threads)
+    if dry_run:
+        made = estimate_pool(asked, workers=count)
+    else:
+        with progress_bar() as show:
+            made = make_pool(asked, out, workers=count, progress=show)
+    if json:
+        emit_json(made)
+    else:
+        listing(made)
+
+
+def design(
+    data: Path,
+    /,
+    *,
+    out: Path,
+    n_molecules: int,
+    budget: int | None = None,
+    n_conformers: int | None = None,
+    n_validation: int = 0,
+    unseen_molecules: int = 0,
+    unseen_scaffolds: int = 0,
+    larger_than: int | None = None,
+    larger_molecules: int = 0,
+    test_conformers: int = 0,
+    random_state: int = 0,
+    format: Literal["native", "extxyz", "ase"] = "extxyz",
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Choose a training set of exact size, molecules × conformers, with hold-outs beside it.
+
+    Molecules and conformers are prefixes of orders that --random-state fixes, so that a larger
+    design holds a smaller one. Nothing stands in training and in a hold-out.
+
+    Example: breadth design runs/mine/pool --budget 600 --n-molecules 60 --out designs/60x10
+
+    Example: breadth design runs/mine/pool --n-molecules 60 --n-conformers 10 --unseen-molecules 40
+    --test-conformers 10 --out designs/held
+
+    Parameters
+    ----------
+    data
+        A data set in any format that breadth reads.
+    out
+        Folder for train, validation and hold-outs, and design.json with the conformer ids.
+    n_molecules
+        Molecules.
+    budget
+        Conformers in all, validation included; met exactly.
+    n_conformers
+        Conformers of each molecule, validation included.
+    n_validation
+        Conformers of the budget that are set apart for validation.
+    unseen_molecules
+        Molecules held out.
+    unseen_scaffolds
+        Molecules held out with their whole scaffolds.
+    larger_than
+        Molecules with more heavy atoms are kept from training …
+    larger_molecules
+        … and so many of them held out.
+    test_conformers
+        Conformers held out of each test molecule, and of each training molecule.
+    random_state
+        The replicate.
+    format
+        Of the files written.
+    dry_run
+        Print the counts and stop.
+    json
+        Print one JSON object.
+    """
+    from ...diversity import ConfigurationError, read
+    from ...sampling.splits import HoldOuts
+    from ..designing import choose_design, design_set, write_design
+    from .console import emit_json, table
+
+    chosen = choose_design(
+        n_molecules=n_molecules,
+        budget=budget,
+        n_conformers=n_conformers,
+        n_validation=n_validation,
+        random_state=random_state,
+    )
+    hold_outs = None
+    if unseen_molecules or unseen_scaffolds or larger_molecules or larger_than or test_conformers:
+        if not test_conformers:
+            raise ConfigurationError("Hold-outs need --test-conformers, such as 10.")
+        per_molecule = n_conformers or -(-(budget or 1) // n_molecules)
+        hold_outs = HoldOuts(
+            n_unseen_molecules=unseen_molecules,
+            n_unseen_scaffolds=unseen_scaffolds,
+            n_larger=larger_molecules,
+            largest_trained=larger_than,
+            n_test_conformers=test_conformers,
+            n_available=per_molecule,
+            random_state=random_state,
+        )
+    conformers = read(data)
+    rows, _ = design_set(conformers, chosen, hold_outs)
+    if dry_run:
+        parts = {
+            name: {
+                "n_conformers": len(index),
+                "n_molecules": conformers.select(index).n_molecules,
+            }
+            for name, index in rows.items()
+        }
+    else:
+        parts = write_design(conformers, rows, out, format=format)
+    if json:
+        emit_json({"out": str(out), "parts": parts})
+        return
+    table(
+        ["part", "molecules", "conformers", "file"],
+        [
+            [name, str(p["n_molecules"]), str(p["n_conformers"]), str(p.get("file", "–"))]
+            for name, p in parts.items()
+        ],
+        title="planned" if dry_run else str(out),
+    )

@@ -1,0 +1,112 @@
+"""One training set and its hold-outs from a set of conformers: what `breadth design` does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..diversity import ConfigurationError, ConformerSet, DataError, write
+from ..sampling.designs import FixedBudget, FixedMolecules
+from ..sampling.disjoint import KEYS, check_disjoint
+from ..sampling.splits import MOLECULE_POOLS, HoldOuts, Partition
+from .store import replace_file
+
+SUFFIXES = {"native": "", "extxyz": ".xyz", "ase": ".db"}
+
+
+def choose_design(
+    *,
+    n_molecules: int,
+    budget: int | None,
+    n_conformers: int | None,
+    n_validation: int,
+    random_state: int,
+) -> FixedBudget | FixedMolecules:
+    """Return the design that the options ask for.
+
+    Raises
+    ------
+    ConfigurationError
+        Unless exactly one of budget and conformers per molecule is given.
+    """
+    if (budget is None) == (n_conformers is None):
+        raise ConfigurationError(
+            "Give either --budget (conformers in all) or --n-conformers (per molecule)."
+        )
+    if budget is not None:
+        return FixedBudget(
+            budget=budget,
+            n_molecules=n_molecules,
+            n_validation=n_validation,
+            random_state=random_state,
+        )
+    assert n_conformers is not None
+    return FixedMolecules(
+        n_molecules=n_molecules,
+        n_conformers=n_conformers,
+        n_validation=n_validation,
+        random_state=random_state,
+    )
+
+
+def design_set(
+    conformers: ConformerSet,
+    design: FixedBudget | FixedMolecules,
+    hold_outs: HoldOuts | None,
+) -> tuple[dict[str, np.ndarray], Partition | None]:
+    """Choose a training set, and hold-outs that share nothing with it.
+
+    Parameters
+    ----------
+    conformers : ConformerSet
+    design : FixedBudget or FixedMolecules
+    hold_outs : HoldOuts or None
+
+    Returns
+    -------
+    dict of str to array of int64
+        Indices by name: ``train``, ``validation`` and the hold-outs, empty ones left out.
+    Partition or None
+    """
+    partition = None if hold_outs is None else hold_outs.partition(conformers)
+    chosen = design.design(conformers, None if partition is None else partition.available)
+    rows = {"train": chosen.train, "validation": chosen.validation}
+    if partition is not None:
+        for name in ("own_conformers", "unseen_minima"):
+            rows[name] = partition.test_set(name, chosen.molecules)
+        rows |= {name: partition.test_set(name) for name in MOLECULE_POOLS}
+        known = np.concatenate([chosen.train, chosen.validation])
+        for name in rows.keys() - {"train", "validation"}:
+            check_disjoint(conformers, known, rows[name], by=KEYS[name])
+    return {name: index for name, index in rows.items() if len(index)}, partition
+
+
+def write_design(
+    conformers: ConformerSet, rows: dict[str, np.ndarray], out: Path, *, format: str
+) -> dict[str, Any]:
+    """Write each part as a data set, and ``design.json`` with the ids of all, last.
+
+    Raises
+    ------
+    DataError
+        If the folder exists and is not empty.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise DataError(f"{out} is not empty. Remove it, or name another folder.")
+    out.mkdir(parents=True, exist_ok=True)
+    described: dict[str, Any] = {}
+    for name, index in rows.items():
+        part = conformers.select(index)
+        path = out / f"{name}{SUFFIXES[format]}"
+        write(part, path, format=format)
+        described[name] = {
+            "file": path.name,
+            "n_conformers": len(part),
+            "n_molecules": part.n_molecules,
+        }
+    ids = {name: conformers.id[index].astype("U32").tolist() for name, index in rows.items()}
+    replace_file(out / "design.json", json.dumps({"parts": described, "ids": ids}))
+    return described

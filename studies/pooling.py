@@ -1,0 +1,222 @@
+"""A labelled pool by itself: what `breadth pool` does, and the section that studies share."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+from rdkit import Chem
+from rdkit.Chem import rdMolDescriptors
+
+from ..diversity import DataError, ShortageError
+from ..diversity.randomness import ordering
+from ..sampling.geometries import GeometrySettings
+from ..sampling.molecules import Molecule, bundled_molecules, read_smiles
+from .configuration import Section
+from .executor import process_pool, run_units
+from .plan import FINISHED, finished, open_plan
+from .pool import SECONDS, geometry_units, label_unit, read_aside, read_set
+from .store import Store, replace_file
+from .units import Unit
+
+Tell = Callable[[str, float, float], None]
+
+
+class PoolSection(Section):
+    """Where molecules, geometries and labels come from."""
+
+    molecules: Path | None = None
+    """File with one SMILES and a name per line; the bundled 2,000 of QM9 when empty."""
+    n_molecules: int = Field(200, ge=1)
+    """Molecules to sample, the hold-outs of a study among them; larger ones come on top there."""
+    n_conformers: int = Field(30, ge=1)
+    """Geometries generated per molecule; a study labels only those that it chooses."""
+    method: Literal["normal_modes", "gaussian"] = "normal_modes"
+    """How minima are displaced."""
+    temperature: float = Field(300.0, gt=0)
+    """In K, for normal modes."""
+    sigma: float = Field(0.05, gt=0)
+    """In Å, for Gaussian displacements."""
+    max_minima: int = Field(5, ge=1)
+    """Most minima per molecule."""
+    min_rotatable_bonds: int = Field(0, ge=0)
+    """Molecules with fewer rotatable bonds are left out."""
+    engine: str = "gfn2"
+    """Level of theory of the labels."""
+    prior: str | None = "mmff94"
+    """A cheap level whose own error stands beside every model's; null for none."""
+
+    def settings(self) -> GeometrySettings:
+        """Return how geometries are made."""
+        return GeometrySettings(
+            method=self.method,
+            temperature=self.temperature,
+            sigma=self.sigma,
+            max_minima=self.max_minima,
+        )
+
+    def candidates(self, seed: int) -> list[Molecule]:
+        """Return all molecules of the source that fit, in an order that the seed fixes."""
+        listed = bundled_molecules() if self.molecules is None else read_smiles(self.molecules)
+        fitting = [
+            molecule
+            for molecule in listed
+            if rdMolDescriptors.CalcNumRotatableBonds(Chem.MolFromSmiles(molecule.smiles))
+            >= self.min_rotatable_bonds
+        ]
+        return [fitting[i] for i in ordering(f"{seed} molecules", [m.canonical for m in fitting])]
+
+    def digest(self) -> str:
+        """Return what identifies the source of the molecules in a plan."""
+        if self.molecules is None:
+            return "bundled"
+        try:
+            return hashlib.sha256(self.molecules.read_bytes()).hexdigest()
+        except OSError as error:
+            raise DataError(
+                f"Cannot read the molecules {self.molecules}: {error.strerror}."
+            ) from None
+
+
+class PoolConfiguration(PoolSection):
+    """All that `breadth pool` is asked."""
+
+    seed: int = Field(0, ge=0)
+    """Root of every random stream."""
+    threads: int = Field(1, ge=1)
+    """Threads of each worker process."""
+
+
+def make_pool(
+    asked: PoolConfiguration, out: Path, *, workers: int = 1, progress: Tell | None = None
+) -> dict[str, Any]:
+    """Sample and label molecules; what is finished is not done again.
+
+    Parameters
+    ----------
+    asked : PoolConfiguration
+    out : Path
+        Its folder ``pool`` is the labelled set, in the native format.
+    workers : int
+        Processes; they change no number.
+    progress : callable, optional
+        Called as ``progress(phase, done, total)``.
+
+    Returns
+    -------
+    dict
+        Path, counts, and reasons for what was set aside.
+    """
+    tell = progress or (lambda phase, done, total: None)
+    store = Store(out)
+    with store.locked():
+        open_plan(out, "pool", asked, molecules=asked.digest())
+        molecules = asked.candidates(asked.seed)
+        if len(molecules) < asked.n_molecules:
+            raise ShortageError(
+                f"{asked.n_molecules} molecules are asked for and the source has "
+                f"{len(molecules)} that fit, {asked.n_molecules - len(molecules)} too few. Lower "
+                "n_molecules or min_rotatable_bonds."
+            )
+        geometries = geometry_units(
+            molecules[: asked.n_molecules],
+            n_conformers=asked.n_conformers,
+            settings=asked.settings(),
+            seed=asked.seed,
+        )
+        with process_pool(workers, asked.threads) as executor:
+            sampled = sample(store, geometries, executor, tell)
+            chunks = [
+                label_unit(
+                    unit, made.id.astype("U32").tolist(), engine=asked.engine, prior=asked.prior
+                )
+                for unit, made in zip(geometries, sampled, strict=True)
+                if made is not None
+            ]
+            run_units(store, chunks, executor, progress=counter(tell, "labels", len(chunks)))
+            pool = pool_unit(store, chunks, asked.engine)
+            run_units(store, [*pool], executor)
+        link_pool(out, store.folder(pool[-1].key) / "set")
+        labelled = read_set(store, pool[-1].key)
+        aside = [a for unit in (*geometries, *chunks) for a in read_aside(store, unit.key)]
+        if not finished(out):
+            replace_file(out / FINISHED, "{}")
+    return {
+        "pool": str(out / "pool"),
+        "n_molecules": labelled.n_molecules,
+        "n_conformers": len(labelled),
+        "level": asked.engine,
+        "set_aside": dict(Counter(a.reason.split(":")[0] for a in aside)),
+    }
+
+
+def estimate_pool(asked: PoolConfiguration, *, workers: int) -> dict[str, Any]:
+    """Return what a pool would take, without making it."""
+    n = asked.n_molecules * asked.n_conformers
+    seconds = (
+        asked.n_molecules * SECONDS["molecule"] + n * SECONDS["geometry"] + n * SECONDS["label"]
+    )
+    return {
+        "molecules": asked.n_molecules,
+        "labels": n,
+        "level": asked.engine,
+        "workers": workers,
+        "minutes": round(seconds / workers / 60 + 0.05, 1),
+    }
+
+
+def sample(store: Store, units: Sequence[Unit], executor: Executor, tell: Tell) -> list[Any]:
+    """Run units of geometries; return the set of each, None where all were set aside.
+
+    Raises
+    ------
+    ShortageError
+        If not one geometry could be generated.
+    """
+    run_units(store, units, executor, progress=counter(tell, "geometries", len(units)))
+    sets = [
+        read_set(store, u.key) if (store.folder(u.key) / "set").exists() else None for u in units
+    ]
+    if all(made is None for made in sets):
+        reasons = Counter(a.reason for u in units for a in read_aside(store, u.key))
+        worst = "; ".join(f"{why} ({count}×)" for why, count in reasons.most_common(3))
+        raise ShortageError(f"No geometry could be generated from these molecules: {worst}.")
+    return sets
+
+
+def pool_unit(store: Store, labelled: Sequence[Unit], engine: str) -> tuple[Unit, Unit]:
+    """Return the units of the isolated atoms and of the pool that joins labelled chunks."""
+    sets = [u.key for u in labelled if (store.folder(u.key) / "set").exists()]
+    if not sets:
+        reasons = Counter(a.reason for u in labelled for a in read_aside(store, u.key))
+        raise ShortageError(f"No conformer could be labelled: {reasons.most_common(1)[0][0]}.")
+    elements = sorted({int(z) for key in sets for z in read_set(store, key).elements})
+    atoms = Unit("atoms", 1, {"elements": elements, "engine": engine})
+    parts = {f"labels-{i:05d}": key for i, key in enumerate(sorted(sets))}
+    return atoms, Unit("pool", 1, {"engine": engine}, {"atoms": atoms.key, **parts})
+
+
+def link_pool(out: Path, target: Path) -> None:
+    """Let ``out/pool`` be the finished pool; replaced in one step."""
+    aside = out / f".pool.{os.getpid()}"
+    aside.unlink(missing_ok=True)
+    aside.symlink_to(os.path.relpath(target, out))
+    aside.replace(out / "pool")
+
+
+def counter(tell: Tell, phase: str, total: int) -> Callable[[Unit, float], None]:
+    """Return a progress callback that counts units of a phase."""
+    done = 0
+
+    def count(unit: Unit, cost: float) -> None:
+        nonlocal done
+        done += 1
+        tell(phase, done, total)
+
+    return count

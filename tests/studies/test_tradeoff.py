@@ -1,0 +1,245 @@
+"""The study of structural against conformational diversity, whole."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from breadth.diversity import ConfigurationError, ShortageError, read
+from breadth.sampling import sample_geometries
+from breadth.studies.configuration import load
+from breadth.studies.tradeoff import TradeoffConfiguration
+from breadth.studies.tradeoff.cells import choose_molecules, hold_out, plan_cells
+
+BREADTH = Path(sys.executable).with_name("breadth")
+SMOKE = ("study", "tradeoff", "--preset", "smoke")
+#: A study that takes seconds: enough to be killed in, too small for anything else.
+TINY = ("--set", "training.n_updates=12", "pool.n_molecules=18", "hold_outs.n_molecules=2")
+
+
+def test_results_have_the_contracts_names(smoke):
+    out, _ = smoke
+    with xr.open_dataset(out / "results.nc") as results:
+        assert {"design", "replicate", "test_set"} <= set(results.dims)
+        for name in ("experiment", "n_molecules", "n_conformers"):
+            assert results[name].dims == ("design",)
+        assert set(results["experiment"].values) == {"fixed_budget", "fixed_molecules"}
+        for name, units in (
+            ("force_mae", "eV/angstrom"),
+            ("energy_mae_per_atom", "eV"),
+            ("conformational_energy_mae", "eV"),
+        ):
+            assert results[name].dims == ("design", "replicate", "test_set")
+            assert results[name].attrs["units"].startswith(units.split("/")[0])
+            assert np.isfinite(results[name].sel(test_set="unseen_molecules")).all()
+            assert (f"{name}_interval") in results
+        assert results["undertrained"].dims == ("design", "test_set")
+        # No fit of 60 updates is good, none is worse than twice the forces themselves.
+        ratio = (results["force_mae"] / results["zero_force_mae"]).values
+        assert (ratio[np.isfinite(ratio)] < 2).all()
+        names = {"seen_conformers", "own_conformers", "unseen_molecules", "unseen_scaffolds"}
+        assert names | {"larger_molecules"} <= set(results["test_set"].values.tolist())
+
+
+def test_every_prediction_is_kept_and_gives_the_errors_again(smoke):
+    from breadth.analysis import measure_errors
+
+    out, _ = smoke
+    with (
+        xr.open_dataset(out / "predictions.nc") as predictions,
+        xr.open_dataset(out / "results.nc") as results,
+    ):
+        again = measure_errors(predictions.load())
+        for name in ("force_mae", "energy_mae_per_atom", "force_mae_interval", "undertrained"):
+            np.testing.assert_array_equal(again[name], results[name])
+
+
+def test_pool_reads_and_holds_only_what_is_needed(smoke):
+    out, _ = smoke
+    pool = read(out / "pool")
+    with xr.open_dataset(out / "predictions.nc") as predictions:
+        tested = set(predictions["conformer_id"].values.tolist())
+    ids = set(pool.id.astype("U32").tolist())
+    assert tested <= ids
+    trained = {
+        i
+        for path in out.glob("units/fit-*/unit.json")
+        for i in json.loads(
+            (
+                out / "units" / json.loads(path.read_text())["inputs"]["train"] / "unit.json"
+            ).read_text()
+        )["parameters"]["ids"]
+    }
+    assert ids == tested | trained
+    assert pool.labels("gfn2").has_energy.all()
+    assert set(pool.labels("gfn2").reference_energies) == set(pool.elements.tolist())
+
+
+def test_no_fit_sees_what_it_is_tested_on(smoke):
+    out, _ = smoke
+    fits = [json.loads(p.read_text()) for p in out.glob("units/predictions-*/unit.json")]
+    assert fits
+
+    def ids(key):
+        return set(json.loads((out / "units" / key / "unit.json").read_text())["parameters"]["ids"])
+
+    for predictions in fits:
+        fit = json.loads((out / "units" / predictions["inputs"]["fit"] / "unit.json").read_text())
+        assert not ids(fit["inputs"]["train"]) & ids(predictions["inputs"]["test"])
+
+
+def test_figures_are_drawn_in_both_widths(smoke):
+    out, result = smoke
+    names = {p.stem for p in (out / "figures").glob("*.pdf")}
+    assert {
+        "error_against_molecules",
+        "error_against_conformers",
+        "map",
+        "parity",
+        "pool",
+        "training_curves",
+    } <= names
+    assert names == {p.stem for p in (out / "figures").glob("*.png")}
+    assert names == {p.stem for p in (out / "figures" / "double").glob("*.pdf")}
+    assert str(out / "figures" / "map.png") in result.stdout
+    assert "[95 %]" in result.stdout
+    assert result.stderr == "", "a piped run is quiet"
+
+
+def test_a_finished_study_is_not_run_again(smoke, run_breadth):
+    out, first = smoke
+    before = (out / "results.nc").stat().st_mtime_ns
+    start = time.monotonic()
+    again = run_breadth(*SMOKE, "--out", out)
+    assert time.monotonic() - start < 10
+    assert again.stdout == first.stdout
+    assert (out / "results.nc").stat().st_mtime_ns == before
+
+
+def test_another_study_in_the_folder_is_refused(smoke, run_breadth):
+    out, _ = smoke
+    result = run_breadth(*SMOKE, "--out", out, "--set", "training.n_updates=61", check=False)
+    assert result.returncode == 1
+    assert "holds another study" in result.stderr
+    assert "training.n_updates: 60 there, 61 asked" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_killed_anywhere_it_ends_with_the_same_values(tmp_path, run_breadth):
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    run_breadth(*SMOKE, *TINY, "--out", whole)
+    stages = ("units/geometries-*", "units/labels-*", "units/fit-*", "predictions.nc")
+    for stage in stages:
+        process = subprocess.Popen(
+            [str(BREADTH), *SMOKE, *TINY, "--out", str(torn)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        while process.poll() is None and not list(torn.glob(stage)):
+            time.sleep(0.01)
+        assert process.poll() is None, f"it ended before {stage}: {process.stderr.read()}"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (torn / "finished.json").exists()
+    run_breadth(*SMOKE, *TINY, "--out", torn)
+    for name in ("predictions.nc", "results.nc", "pool.nc", "curves.nc"):
+        with xr.open_dataset(whole / name) as one, xr.open_dataset(torn / name) as other:
+            xr.testing.assert_identical(one, other)
+    # Fits that were running at the kill went on from their checkpoint or began anew; none is left.
+    assert list((torn / "partial").glob("*/*")) == []
+
+
+def test_the_number_of_workers_changes_nothing(tmp_path, run_breadth):
+    one, two = tmp_path / "one", tmp_path / "two"
+    run_breadth(*SMOKE, *TINY, "--out", one, "--workers", "1")
+    run_breadth(*SMOKE, *TINY, "--out", two, "--workers", "2")
+    with xr.open_dataset(one / "predictions.nc") as a, xr.open_dataset(two / "predictions.nc") as b:
+        xr.testing.assert_identical(a, b)
+
+
+def test_dry_run_costs_nothing_and_tells_the_plan(tmp_path, run_breadth):
+    out = tmp_path / "none"
+    result = run_breadth(*SMOKE, "--out", out, "--dry-run", "--json")
+    plan = json.loads(result.stdout)
+    assert plan["fits"] == 12
+    assert plan["minutes"] > 0
+    assert not out.exists()
+
+
+@pytest.fixture(scope="module")
+def planned():
+    asked = load(TradeoffConfiguration, preset="smoke", overrides=["pool.n_conformers=40"])
+    geometries, _ = sample_geometries(
+        choose_molecules(asked), n_conformers=asked.pool.n_conformers, seed=0
+    )
+    partition = hold_out(asked, geometries)
+    return asked, partition, plan_cells(asked, partition)
+
+
+def test_within_a_replicate_designs_are_nested(planned):
+    asked, _, cells = planned
+    for replicate in range(asked.replicates):
+        size = {(c.n_molecules, c.n_conformers): c for c in cells if c.replicate == replicate}
+        assert set(size[4, 2].train) < set(size[4, 6].train)
+        molecules = _molecules(planned, size[4, 6])
+        assert molecules < _molecules(planned, size[12, 2])
+    first = [set(c.train) for c in cells if (c.n_molecules, c.n_conformers) == (12, 2)]
+    assert first[0] != first[1], "replicates draw their own molecules and conformers"
+
+
+def test_budgets_are_exact_and_hold_outs_are_drawn_once(planned):
+    _, _, cells = planned
+    for cell in cells:
+        assert len(set(cell.train)) == len(cell.train) == cell.n_molecules * cell.n_conformers
+    for name in ("unseen_molecules", "unseen_scaffolds", "larger_molecules"):
+        assert len({cell.tests[name] for cell in cells}) == 1
+    per_replicate = {(c.replicate, c.tests["seen_conformers"]) for c in cells}
+    assert len(per_replicate) == 2, "seen conformers are those of molecules all designs share"
+    assert any("unseen_minima" in c.tests for c in cells)
+
+
+def test_a_budget_that_does_not_divide_is_met(planned):
+    asked, partition, _ = planned
+    odd = asked.model_copy(
+        update={"fixed_budget": asked.fixed_budget.model_copy(update={"n_molecules": (5, 12)})}
+    )
+    cells = [c for c in plan_cells(odd, partition) if c.n_molecules == 5]
+    assert [len(c.train) for c in cells] == [24, 24]
+
+
+def test_what_cannot_be_filled_says_what_is_short(planned):
+    asked, partition, _ = planned
+    greedy = asked.model_copy(
+        update={"fixed_budget": asked.fixed_budget.model_copy(update={"budget": 400})}
+    )
+    with pytest.raises(ShortageError, match="conformers short"):
+        plan_cells(greedy, partition)
+    many = load(TradeoffConfiguration, preset="smoke", overrides=["pool.n_molecules=5000"])
+    with pytest.raises(ShortageError, match="are missing"):
+        choose_molecules(many)
+
+
+def test_designs_that_would_be_two_of_one_name_are_refused():
+    with pytest.raises(ConfigurationError, match="two designs of 7 × 3 would differ"):
+        load(
+            TradeoffConfiguration,
+            preset="smoke",
+            overrides=[
+                "fixed_budget.n_molecules=[7, 12]",
+                "fixed_molecules.n_molecules=7",
+                "fixed_molecules.n_conformers=[1, 3]",
+            ],
+        )
+
+
+def _molecules(planned, cell):
+    conformers = planned[1].conformers
+    place = {i: row for row, i in enumerate(conformers.id.astype("U32").tolist())}
+    rows = conformers.molecule[[place[i] for i in cell.train]]
+    return set(conformers.molecules.key[rows].tolist())
