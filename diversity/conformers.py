@@ -7,7 +7,7 @@ is told by a mask, never by NaN. Levels of theory are kept apart by name and nev
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -315,3 +315,18 @@ class ConformerSet:
         from .flat import from_xarray
 
         return from_xarray(dataset)
+
+    def to_ase(self, level: str | None = None) -> list[Any]:
+        """Return one `ase.Atoms` for each conformer; see :mod:`breadth.diversity.ase_atoms`."""
+        from .ase_atoms import to_ase
+
+        return to_ase(self, level)
+
+    @staticmethod
+    def from_ase(
+        frames: Iterable[Any], *, level: str | None = None, identity: str = "auto"
+    ) -> ConformerSet:
+        """Return the set of any `ase.Atoms`; see :mod:`breadth.diversity.ase_atoms`."""
+        from .ase_atoms import from_ase
+
+        return from_ase(frames, level=level, identity=identity)

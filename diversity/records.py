@@ -175,6 +175,15 @@ def frame_extra(values: Sequence[Any]) -> Extra:
     )
 
 
+def plain_value(value: Any) -> Any:
+    """Return a value as an array of numbers or texts, else as its text."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.asarray(None)
+    return array if array.dtype.kind in "biufU" else repr(value)
+
+
 def _atom_extra(name: str, records: Sequence[Record]) -> Extra:
     arrays = [r.atom_extras.get(name) for r in records]
     have = [a for a in arrays if a is not None]

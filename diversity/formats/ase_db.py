@@ -28,7 +28,7 @@ from ..conformers import PROVENANCE, ConformerSet
 from ..errors import BreadthError, DataError
 from ..identity import build
 from ..protocols import SetAside
-from ..records import Record
+from ..records import Record, plain_value
 from .aside import sync_folder
 from .extxyz import UNNAMED_LEVEL
 from .header import Header, columns_told, restored
@@ -193,7 +193,7 @@ def _record(row: Any, path: Path, place: str, header: Header, level: str | None)
         record.frame_extras = {k: np.asarray(v) for k, v in own["frame_extras"]}
         record.atom_extras = {k: np.asarray(v) for k, v in own["atom_extras"]}
     record.levels = {k: v for k, v in levels.items() if v}
-    record.frame_extras |= {**pairs, **{k: _plain(v) for k, v in data.items()}}
+    record.frame_extras |= {**pairs, **{k: plain_value(v) for k, v in data.items()}}
     return record
 
 
@@ -208,15 +208,6 @@ def _labels(row: Any) -> dict[str, Any]:
         full = stress.reshape(3, 3) if stress.size == 9 else voigt_6_to_full_3x3_stress(stress)
         labels["stress"] = np.asarray(full)
     return labels
-
-
-def _plain(value: Any) -> Any:
-    """Return a value of `data` as an array of numbers or texts, else as its text."""
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        array = np.asarray(None)
-    return array if array.dtype.kind in "biufU" else repr(value)
 
 
 def _tell_atoms_from_frames(records: list[Record]) -> None:

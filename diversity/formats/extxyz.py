@@ -59,20 +59,19 @@ def read(
     header = Header()
     records: list[Record] = []
     aside: list[SetAside] = []
+    source = f"{path.resolve().parent.name}/{path.name}"
     for frame in frames(path, aside if skip_bad else None):
         place = f"{path}: record {frame.number} (line {frame.line})"
         try:
             header.take(frame.values.pop("breadth", None), level)
-            record = _record(frame, path, place, header, level)
+            record = record_of(frame, place, header, level=level, source=source)
         except Fault as fault:
             if not skip_bad:
                 raise fault_error(path, frame.number, fault) from None
             aside.append(SetAside(place, f"a structural fault: {fault}"))
             continue
         records.append(record)
-    if level is not None and all(set(r.levels) <= {REFERENCE_PREFIX} for r in records):
-        for labelled in (r for r in records if r.levels):
-            labelled.levels = {level: labelled.levels[REFERENCE_PREFIX]}
+    name_references(records, level)
     made = build(
         records,
         identity=identity,
@@ -88,7 +87,16 @@ def write(conformers: ConformerSet, path: Path, *, level: str | None = None) -> 
     write_frames(conformers, path, level)
 
 
-def _record(frame: Frame, path: Path, place: str, header: Header, level: str | None) -> Record:
+def record_of(
+    frame: Frame, place: str, header: Header, *, level: str | None = None, source: str = ""
+) -> Record:
+    """Return the record of a frame, which is emptied of the keys that mean something.
+
+    Raises
+    ------
+    Fault
+        If a value is of the wrong type or shape.
+    """
     values, columns = frame.values, frame.columns
     if "pos" not in columns or columns["pos"].shape[1:] != (3,):
         raise Fault("there are no positions (pos:R:3) among its Properties", frame.line + 1)
@@ -110,7 +118,7 @@ def _record(frame: Frame, path: Path, place: str, header: Header, level: str | N
         identifier=str(values.pop("breadth_molecule", "")),
         constitution=str(values.pop("breadth_constitution", "")),
         levels=_levels(frame, header, level),
-        provenance={"source": f"{path.resolve().parent.name}/{path.name}", "record": frame.number},
+        provenance={"source": source, "record": frame.number},
         place=place,
     )
     record.is_conformer = bool(record.identifier)
@@ -125,6 +133,13 @@ def _record(frame: Frame, path: Path, place: str, header: Header, level: str | N
     record.frame_extras = {header.frame_name(k): v for k, v in values.items()}
     record.atom_extras = {header.atom_name(k): header.atom_text(k, v) for k, v in columns.items()}
     return record
+
+
+def name_references(records: Sequence[Record], level: str | None) -> None:
+    """Give the caller's name to the level REF of records that have no other."""
+    if level is not None and all(set(r.levels) <= {REFERENCE_PREFIX} for r in records):
+        for labelled in (r for r in records if r.levels):
+            labelled.levels = {level: labelled.levels[REFERENCE_PREFIX]}
 
 
 def _numbers(columns: dict[str, np.ndarray], frame: Frame) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +55,35 @@ def write_frames(conformers: ConformerSet, path: Path, level: str | None = None)
         labels.reference_energies for labels in conformers.levels.values()
     ):
         raise DataError(f"There is nothing to write to {path}: the set has no conformers.")
-    writer = _Writer(conformers, names)
+    parts = FrameParts(conformers, names)
     with written_aside(path) as file:
-        for block in writer.blocks():
+        for block in _blocks(parts):
             file.write(block.encode())
 
 
-class _Writer:
-    def __init__(self, conformers: ConformerSet, levels: list[str]) -> None:
+class FrameParts:
+    """What the frames of a set hold under which key: columns of the atoms, values of the frame.
+
+    Parameters
+    ----------
+    conformers : ConformerSet
+    levels : list of str
+        The first has the plain keys.
+    taken : set of str, optional
+        Further keys that extras must not have.
+
+    Attributes
+    ----------
+    header : Header
+    """
+
+    def __init__(
+        self, conformers: ConformerSet, levels: list[str], taken: Set[str] = frozenset()
+    ) -> None:
         self.set = conformers
         self.prefixes = _prefixes(levels)
-        taken = _TAKEN | {f"{p}{q}" for p in self.prefixes for q in ("energy", "forces", "stress")}
+        labels = {f"{p}{q}" for p in self.prefixes for q in ("energy", "forces", "stress")}
+        taken = _TAKEN | taken | labels
         self.frame_keys = _keys(conformers.frame_extras, taken)
         self.atom_keys = _keys(conformers.atom_extras, taken)
         self.header = Header(
@@ -77,25 +95,20 @@ class _Writer:
             metadata=dict(conformers.metadata),
         )
 
-    def blocks(self) -> Iterator[str]:
-        """Yield one text per frame, isolated atoms last."""
-        header: dict[str, Any] = {"breadth": self.header.__dict__}
-        bonded: set[int] = set()
-        for i in range(len(self.set)):
-            yield self._conformer(i, header, bonded)
-            header = {}
-        atoms = {z for labels in self.set.levels.values() for z in labels.reference_energies}
-        for z in sorted(atoms):
-            yield self._atom(z, header)
-            header = {}
+    @property
+    def isolated(self) -> list[int]:
+        """Atomic numbers that have a reference energy at some level, ascending."""
+        levels = self.set.levels.values()
+        return sorted({z for labels in levels for z in labels.reference_energies})
 
-    def _conformer(self, i: int, header: dict[str, Any], bonded: set[int]) -> str:
+    def conformer(self, i: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Return the columns and values of one conformer, but for its numbers and bonds."""
         s = self.set
-        atoms, row = s.atoms_slice(i), int(s.molecule[i])
-        columns: list[tuple[str, np.ndarray]] = [("pos", s.positions[atoms])]
+        atoms = s.atoms_slice(i)
+        columns: dict[str, np.ndarray] = {"pos": s.positions[atoms]}
         values: dict[str, Any] = {}
         if s.cell[i].any():
-            values["Lattice"] = s.cell[i].ravel()
+            values["Lattice"] = s.cell[i]
         if self.prefixes:
             values["level"] = self.prefixes[""]
         for prefix, level in self.prefixes.items():
@@ -103,45 +116,37 @@ class _Writer:
             if labels.has_energy[i]:
                 values[f"{prefix}energy"] = labels.energy[i]
             if labels.has_forces[i]:
-                columns.append((f"{prefix}forces", labels.forces[atoms]))
+                columns[f"{prefix}forces"] = labels.forces[atoms]
             if labels.stress is not None and labels.has_stress[i]:
-                # ASE reads the nine numbers of `stress` down the columns.
-                order = "F" if prefix == "" else "C"
-                values[f"{prefix}stress"] = labels.stress[i].ravel(order=order)
+                values[f"{prefix}stress"] = labels.stress[i]
         for name, extra in s.atom_extras.items():
             if extra.present[i]:
-                columns.append((self.atom_keys[name], extra.values[atoms]))
+                columns[self.atom_keys[name]] = extra.values[atoms]
         for name, extra in s.frame_extras.items():
             if extra.present[i]:
                 values[self.frame_keys[name]] = extra.values[i]
-        values |= self._identity(i, row, bonded)
-        values |= {"pbc": s.pbc[i], **header}
-        symbols = [chemical_symbols[z] for z in s.numbers[atoms]]
-        return _block(symbols, columns, values)
+        return columns, {**values, **self._identity(i), "pbc": s.pbc[i]}
 
-    def _identity(self, i: int, row: int, bonded: set[int]) -> dict[str, Any]:
-        s, molecules = self.set, self.set.molecules
+    def _identity(self, i: int) -> dict[str, Any]:
+        s, molecules, row = self.set, self.set.molecules, int(self.set.molecule[i])
         values: dict[str, Any] = {
             "charge": int(molecules.charge[row]),
             "multiplicity": int(molecules.multiplicity[row]),
         }
         if molecules.smiles[row]:
-            values["smiles"] = molecules.smiles[row]
-        values["breadth_molecule"] = molecules.key[row]
-        values["breadth_constitution"] = molecules.constitution[row]
-        table = molecules.bond_table(row)
-        if table is not None and row not in bonded:
-            bonded.add(row)
-            values["breadth_bonds"] = table
+            values["smiles"] = str(molecules.smiles[row])
+        values["breadth_molecule"] = str(molecules.key[row])
+        values["breadth_constitution"] = str(molecules.constitution[row])
         if s.source[i]:
-            values["breadth_source"] = s.source[i]
+            values["breadth_source"] = str(s.source[i])
         for name, (_, unknown) in PROVENANCE.items():
             value = getattr(s, name)[i]
             if value != unknown and value == value:
                 values[f"breadth_{name}"] = value
         return values
 
-    def _atom(self, z: int, header: dict[str, Any]) -> str:
+    def atom(self, z: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Return the columns and values of an isolated atom."""
         values: dict[str, Any] = {"config_type": "IsolatedAtom"}
         if self.prefixes:
             values["level"] = self.prefixes[""]
@@ -149,8 +154,31 @@ class _Writer:
             references = self.set.levels[level].reference_energies
             if z in references:
                 values[f"{prefix}energy"] = references[z]
-        values |= {"pbc": np.zeros(3, dtype=bool), **header}
-        return _block([chemical_symbols[z]], [("pos", np.zeros((1, 3)))], values)
+        return {"pos": np.zeros((1, 3))}, {**values, "pbc": np.zeros(3, dtype=bool)}
+
+
+def _blocks(parts: FrameParts) -> Iterator[str]:
+    """Yield one text per frame, isolated atoms last."""
+    s = parts.set
+    header: dict[str, Any] = {"breadth": parts.header.__dict__}
+    bonded: set[int] = set()
+    for i in range(len(s)):
+        columns, values = parts.conformer(i)
+        for key in ("Lattice", *(f"{prefix}stress" for prefix in parts.prefixes)):
+            if key in values:
+                # ASE reads the nine numbers of `stress` down the columns.
+                values[key] = values[key].ravel(order="F" if key == "stress" else "C")
+        row = int(s.molecule[i])
+        table = s.molecules.bond_table(row)
+        if table is not None and row not in bonded:
+            bonded.add(row)
+            values["breadth_bonds"] = table
+        yield _block(s.numbers[s.atoms_slice(i)], columns, {**values, **header})
+        header = {}
+    for z in parts.isolated:
+        columns, values = parts.atom(z)
+        yield _block(np.array([z]), columns, {**values, **header})
+        header = {}
 
 
 def _prefixes(levels: list[str]) -> dict[str, str]:
@@ -165,7 +193,7 @@ def _prefixes(levels: list[str]) -> dict[str, str]:
     return prefixes
 
 
-def _keys(extras: Mapping[str, Extra], taken: frozenset[str] | set[str]) -> dict[str, str]:
+def _keys(extras: Mapping[str, Extra], taken: Set[str]) -> dict[str, str]:
     """Return the key in the file of each extra: its name where that can be a key."""
     keys: dict[str, str] = {}
     for i, name in enumerate(extras):
@@ -174,9 +202,9 @@ def _keys(extras: Mapping[str, Extra], taken: frozenset[str] | set[str]) -> dict
     return keys
 
 
-def _block(symbols: list[str], columns: list[tuple[str, np.ndarray]], values: Any) -> str:
-    told, cells = ["species:S:1"], [symbols]
-    for name, column in columns:
+def _block(numbers: np.ndarray, columns: Mapping[str, np.ndarray], values: dict[str, Any]) -> str:
+    told, cells = ["species:S:1"], [[chemical_symbols[z] for z in numbers]]
+    for name, column in columns.items():
         flat = column.reshape(len(column), -1)
         if not flat.shape[1]:
             continue  # the header tells of values of size zero
@@ -184,7 +212,7 @@ def _block(symbols: list[str], columns: list[tuple[str, np.ndarray]], values: An
         cells.extend(_words(flat[:, k]) for k in range(flat.shape[1]))
     comment = format_comment({"Properties": ":".join(told), **values})
     rows = "\n".join(" ".join(row) for row in zip(*cells, strict=True))
-    return f"{len(symbols)}\n{comment}\n{rows}\n"
+    return f"{len(numbers)}\n{comment}\n{rows}\n"
 
 
 def _words(column: np.ndarray) -> list[str]:

@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from ..conformers import ConformerSet
+from ..errors import DataError
 from ..tables import Extra, Labels
 
 
@@ -53,6 +54,11 @@ class Header:
             JSON; None leaves all as it is.
         level : str, optional
             A name to give to the level of the plain keys.
+
+        Raises
+        ------
+        DataError
+            If another level has that name.
         """
         if value is None:
             return
@@ -62,6 +68,11 @@ class Header:
         except (TypeError, ValueError):
             return
         if level is not None and "" in fresh.prefixes:
+            if level in [name for prefix, name in fresh.prefixes.items() if prefix]:
+                raise DataError(
+                    f"Cannot call the main labels {level!r}: there is another level of this name "
+                    "beside them, and levels of theory are never merged. Choose another name."
+                )
             old = fresh.prefixes[""]
             fresh.prefixes[""] = level
             fresh.forces[level] = fresh.forces.pop(old, "float64")
@@ -137,3 +148,61 @@ def _extras(
             kind = extra.values.dtype if kind.kind == "U" else kind
             made[name] = Extra(extra.values.astype(kind).reshape(shape), extra.present)
     return {**made, **{name: extra for name, extra in have.items() if name not in made}}
+
+
+def joined_headers(headers: list[Header]) -> Header:
+    """Return what several headers tell together; where they disagree on a type, nothing."""
+    joined = Header(positions="float32" if headers else "")
+    for header in headers:
+        if header.positions != "float32":
+            joined.positions = header.positions
+        for name in header.prefixes.values():
+            joined.prefixes.setdefault(name, name)
+            kind = header.forces.get(name, "float64")
+            joined.forces[name] = kind if joined.forces.get(name, kind) == kind else "float64"
+        for group in ("frame_extras", "atom_extras"):
+            mine = getattr(joined, group)
+            for entry in getattr(header, group).values():
+                mine[entry["name"]] = entry if mine.get(entry["name"], entry) == entry else {}
+        joined.metadata = {**header.metadata, **joined.metadata}
+    joined.frame_extras = {k: v for k, v in joined.frame_extras.items() if v}
+    joined.atom_extras = {k: v for k, v in joined.atom_extras.items() if v}
+    return joined
+
+
+def fitting(header: Header, made: ConformerSet) -> Header:
+    """Leave out of a header what would change a value: the atoms may have been changed since."""
+
+    def kept(extras: dict[str, dict[str, Any]], have: Mapping[str, Extra]) -> dict[str, Any]:
+        return {
+            k: entry
+            for k, entry in extras.items()
+            if k not in have or _exact(have[k].values, entry["dtype"], tuple(entry["shape"]))
+        }
+
+    positions = header.positions
+    if positions and not _exact(made.positions, positions, (3,)):
+        positions = "float64"
+    forces = {
+        level: kind
+        for level, kind in header.forces.items()
+        if level not in made.levels or _exact(made.levels[level].forces, kind, (3,))
+    }
+    return Header(
+        prefixes=header.prefixes,
+        forces=forces,
+        positions=positions,
+        frame_extras=kept(header.frame_extras, made.frame_extras),
+        atom_extras=kept(header.atom_extras, made.atom_extras),
+        metadata=header.metadata,
+    )
+
+
+def _exact(values: np.ndarray, kind: str, shape: tuple[int, ...]) -> bool:
+    """Tell whether a type and a shape per row hold the values as they are."""
+    if int(np.prod(values.shape[1:])) != int(np.prod(shape)):
+        return False
+    if values.dtype.kind == "U" or np.dtype(kind).kind == "U":
+        return values.dtype.kind == np.dtype(kind).kind
+    with np.errstate(all="ignore"):
+        return bool(np.array_equal(values.astype(kind), values, equal_nan=True))

@@ -46,14 +46,16 @@ def emit_json(content: Any) -> None:
     print(json.dumps(content, indent=None, ensure_ascii=False))
 
 
-def table(columns: list[str], rows: list[list[str]], title: str | None = None) -> None:
-    """Print a table; tab-separated where stdout is not a terminal."""
+def table(
+    columns: list[str], rows: list[list[str]], title: str | None = None, *, left: int = 1
+) -> None:
+    """Print a table whose first columns, `left` of them, are texts and the others numbers."""
     from rich import box
     from rich.table import Table
 
     drawn = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for i, column in enumerate(columns):
-        drawn.add_column(column, justify="left" if i == 0 else "right")
+        drawn.add_column(column, justify="left" if i < left else "right")
     for row in rows:
         drawn.add_row(*row)
     output().print(drawn)
@@ -62,7 +64,7 @@ def table(columns: list[str], rows: list[list[str]], title: str | None = None) -
 def listing(content: Mapping[str, Any], title: str | None = None) -> None:
     """Print names and values, a line each."""
     rows = [[key.replace("_", " "), shown(value)] for key, value in content.items()]
-    table(["", title or ""], rows)
+    table(["", title or ""], rows, left=2)
 
 
 def shown(value: Any) -> str:
@@ -70,13 +72,15 @@ def shown(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.3f}" if abs(value) >= 1000 else f"{value:.5g}"
     if isinstance(value, list | tuple):
         if len(value) == 2 and all(isinstance(v, float) for v in value):
-            return f"{value[0]:.6g} … {value[1]:.6g}"
-        return ", ".join(shown(v) for v in value)
+            return f"{shown(value[0])} … {shown(value[1])}"
+        return ", ".join(shown(v) for v in value) or "none"
     if isinstance(value, dict):
-        return "\n".join(f"{k}: {shown(v)}" for k, v in value.items()) or "none"
+        parts = [f"{k} {shown(v)}" for k, v in value.items()]
+        nested = any(isinstance(v, dict | list) for v in value.values())
+        return ("\n" if nested else ", ").join(parts) or "none"
     return str(value)
 
 

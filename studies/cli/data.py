@@ -47,7 +47,9 @@ def describe(
         emit_json(described[0] if len(described) == 1 else described)
         return
     for content in described:
-        listing({k: v for k, v in content.items() if k != "file"}, content["file"])
+        # What a level tells stands there, and need not be said twice.
+        said = {"file", "units", "energy_range", "force_range", "force_norm_range", "n_periodic"}
+        listing({k: v for k, v in content.items() if k not in said}, content["file"])
 
 
 def convert(

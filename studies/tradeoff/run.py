@@ -95,27 +95,44 @@ def run_tradeoff(
             pool = read_set(store, pool_unit.key)
             cells = _with_high_forces(asked, cells, pool)
             fits = _fit(asked, cells, pool_unit, store, executor, tell)
-        tell("results and figures", 0.0, 1.0)
-        link_pool(out, store.folder(pool_unit.key) / "set")
-        predictions = gather_predictions(
-            store,
-            pool,
-            [evaluation for evaluation, _ in fits],
-            asked.designs(),
-            level=asked.pool.engine,
-            prior=asked.pool.prior,
-        )
-        results = measure_errors(predictions, random_state=asked.seed)
-        results.attrs["study"] = json.dumps(asked.model_dump(mode="json"))
-        save(predictions, out / "predictions.nc")
-        save(results, out / "results.nc")
-        save(pool_contents(pool, level=asked.pool.engine), out / "pool.nc")
-        save(_curves(store, fits), out / "curves.nc")
-        draw_figures(out, out / "figures", column="single")
-        draw_figures(out, out / "figures" / "double", column="double")
-        replace_file(out / FINISHED, json.dumps({"units": len(fits)}))
+            tell("results and figures", 0.0, 1.0)
+            results = _write_results(asked, out, store, pool, fits)
+            link_pool(out, store.folder(pool_unit.key) / "set")
+            # Matplotlib takes seconds for these: the workers draw one width each.
+            drawn = [
+                executor.submit(draw_figures, out, out / "figures", column="single"),
+                executor.submit(draw_figures, out, out / "figures" / "double", column="double"),
+            ]
+            for future in drawn:
+                future.result()
+        replace_file(out / FINISHED, json.dumps({"fits": len(fits)}))
         tell("results and figures", 1.0, 1.0)
         return results
+
+
+def _write_results(
+    asked: TradeoffConfiguration,
+    out: Path,
+    store: Store,
+    pool: ConformerSet,
+    fits: list[tuple[Evaluation, Unit]],
+) -> xr.Dataset:
+    """Gather predictions, compute the errors, and write all that figures are drawn from."""
+    predictions = gather_predictions(
+        store,
+        pool,
+        [evaluation for evaluation, _ in fits],
+        asked.designs(),
+        level=asked.pool.engine,
+        prior=asked.pool.prior,
+    )
+    results = measure_errors(predictions, random_state=asked.seed)
+    results.attrs["study"] = json.dumps(asked.model_dump(mode="json"))
+    save(predictions, out / "predictions.nc")
+    save(results, out / "results.nc")
+    save(pool_contents(pool, level=asked.pool.engine), out / "pool.nc")
+    save(_curves(store, fits), out / "curves.nc")
+    return results
 
 
 def draw_figures(run: Path, directory: Path, *, column: Any = "single") -> list[Path]:
