@@ -1,0 +1,72 @@
+"""Figures: functions from results to a matplotlib Figure. They compute no error."""
+
+from pathlib import Path
+
+import xarray as xr
+from matplotlib.figure import Figure
+
+from .parity import parity
+from .plane import diversity_map
+from .pool import pool
+from .style import Column, save
+from .tradeoff import error_against_conformers, error_against_molecules
+from .training import training_curves
+
+__all__ = [
+    "diversity_map",
+    "draw_all",
+    "error_against_conformers",
+    "error_against_molecules",
+    "parity",
+    "pool",
+    "save",
+    "training_curves",
+]
+
+
+def draw_all(
+    results: xr.Dataset,
+    predictions: xr.Dataset,
+    contents: xr.Dataset,
+    curves: xr.Dataset,
+    directory: Path,
+    *,
+    column: Column = "single",
+    test_set: str = "unseen_molecules",
+) -> list[Path]:
+    """Draw every figure of a study and write each as PDF and PNG.
+
+    Parameters
+    ----------
+    results, predictions : xarray.Dataset
+        See :mod:`breadth.analysis.results` and :mod:`breadth.analysis.predictions`.
+    contents : xarray.Dataset
+        See :func:`pool`.
+    curves : xarray.Dataset
+        See :func:`training_curves`.
+    directory : Path
+        Made if absent; files of equal names are replaced.
+    column : {'single', 'double'}
+        Width, 3.35 or 7.0 in.
+    test_set : str
+        The one shown in the map and the parity plot.
+
+    Returns
+    -------
+    list of Path
+        Two files per figure; an experiment without designs has none.
+    """
+    figures: dict[str, Figure] = {}
+    experiments = set(map(str, results["experiment"].values))
+    if "fixed_budget" in experiments:
+        figures["error_against_molecules"] = error_against_molecules(results, column=column)
+    if "fixed_molecules" in experiments:
+        figures["error_against_conformers"] = error_against_conformers(results, column=column)
+    figures["map"] = diversity_map(results, test_set=test_set, column=column)
+    figures["parity"] = parity(predictions, test_set=test_set, column=column)
+    figures["pool"] = pool(contents, column=column)
+    figures["training_curves"] = training_curves(results, curves, column=column)
+    written: list[Path] = []
+    for name, figure in figures.items():
+        written += save(figure, directory / name)
+    return written

@@ -1,0 +1,116 @@
+"""Predicted against reference forces and conformational energies."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..parity import parity_points, parity_statistics
+from ..summary import grid
+from .style import GREY, MILLI, SEQUENTIAL, Column, new_figure, paper, words
+
+_ROWS = (
+    ("forces", "force\ncomponent", "eV/Å", "meV/Å"),
+    ("conformational_energies", "conformational\nenergy", "eV", "meV"),
+)
+
+
+def parity(
+    predictions: xr.Dataset,
+    *,
+    designs: Sequence[int] | None = None,
+    test_set: str = "unseen_molecules",
+    replicate: int = 0,
+    column: Column = "single",
+) -> Figure:
+    """Draw densities of predicted against reference values, one column of panels per design.
+
+    The numbers in a panel count every point alike, of one replicate: they differ from the errors
+    of the study, which are averaged within molecules and over replicates.
+
+    Parameters
+    ----------
+    predictions : xarray.Dataset
+        See :mod:`breadth.analysis.predictions`.
+    designs : sequence of int, optional
+        Rows of ``design``; by default both ends of the grid at a fixed budget, and in double
+        column those of the other experiment too.
+    test_set : str
+        Which test set.
+    replicate : int
+        Which replicate's model.
+    column : {'single', 'double'}
+        Width, 3.35 or 7.0 in.
+    """
+    if designs is None:
+        experiments = ("fixed_budget", "fixed_molecules")[: 1 if column == "single" else 2]
+        grids = [grid(predictions, experiment) for experiment in experiments]
+        designs = [int(rows[i]) for rows in grids if rows.size for i in (0, -1)]
+    points = [parity_points(predictions, d, test_set, replicate=replicate) for d in designs]
+    with paper():
+        figure = new_figure(column, 3.5 if column == "single" else 3.7)
+        panels = figure.subplots(2, len(designs), squeeze=False)
+        for row, (key, quantity, unit, small_unit) in enumerate(_ROWS):
+            extent = max(np.abs(np.concatenate(p[key])).max(initial=0.0) for p in points)
+            for index, axes in enumerate(panels[row]):
+                _panel(axes, *points[index][key], extent, small_unit)
+                if row == 0:
+                    m, c = (predictions[n].values[designs[index]] for n in _COUNTS)
+                    axes.set_title(f"{m:g} × {c:g}", fontsize=7.5)
+                if index == 0:
+                    axes.set_ylabel(f"Predicted {quantity} ({unit})")
+                axes.set_xlabel(f"Reference ({unit})")
+        figure.align_ylabels(panels[:, 0])
+        figure.suptitle(
+            f"Molecules × conformers in training; tested on {words(test_set)}", fontsize=7.5
+        )
+        figure.supxlabel("Colour: points per cell, logarithmic", fontsize=6.5, color=GREY)
+    return figure
+
+
+_COUNTS = ("n_molecules", "n_conformers")
+_PAD = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.75}
+
+
+def _panel(
+    axes: Axes, reference: np.ndarray, predicted: np.ndarray, extent: float, unit: str
+) -> None:
+    axes.set_box_aspect(1)
+    if not reference.size:
+        axes.text(0.5, 0.5, "no structures", ha="center", va="center", transform=axes.transAxes)
+        return
+    box = (-extent, extent, -extent, extent)
+    axes.hexbin(
+        reference,
+        predicted,
+        gridsize=40,
+        extent=box,
+        bins="log",
+        mincnt=1,
+        cmap=SEQUENTIAL,
+        linewidths=0,
+        rasterized=True,
+    )
+    axes.axline((0, 0), slope=1, color=GREY, lw=0.6)
+    axes.set(xlim=box[:2], ylim=box[2:])
+    found = parity_statistics(reference, predicted)
+    axes.text(
+        0.04,
+        0.97,
+        f"MAE {found['mae'] * MILLI:.0f} {unit}\nRMSE {found['rmse'] * MILLI:.0f} {unit}",
+        transform=axes.transAxes,
+        va="top",
+        fontsize=6,
+        bbox=_PAD,
+    )
+    axes.text(
+        0.97,
+        0.04,
+        f"r = {found['r']:.3f}\nslope {found['slope']:.2f}",
+        transform=axes.transAxes,
+        ha="right",
+        fontsize=6,
+        bbox=_PAD,
+    )

@@ -1,0 +1,163 @@
+"""SYNTHETIC data in the layouts of a study: made up, with a trade-off put in by hand."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+TEST_SETS = (
+    "unseen_conformers",
+    "own_conformers",
+    "unseen_minima",
+    "unseen_molecules",
+    "unseen_scaffolds",
+    "larger_molecules",
+)
+BUDGET = 600
+DESIGNS = [("fixed_budget", m, BUDGET // m) for m in (20, 40, 60, 100, 150, 300)]
+DESIGNS += [("fixed_molecules", 60, c) for c in (1, 2, 5, 10, 20)]
+N_REPLICATES = 3
+
+
+def synthetic_predictions(
+    n_test_molecules: int = 20, n_conformers: int = 12, seed: int = 0
+) -> xr.Dataset:
+    """Predictions whose error is a + b·M^−½ + c·C^−½ of the reference forces, by test set."""
+    rng = np.random.default_rng(seed)
+    cells = sorted({(m, c) for _, m, c in DESIGNS})
+    models = [(*cell, r, q) for q in (1.0, 0.25) for cell in cells for r in range(N_REPLICATES)]
+    # structures: one block of molecules per test set; own conformers: random picks from the first
+    block = n_test_molecules
+    molecule = np.repeat(np.arange(5 * block), n_conformers)
+    n_atoms = np.repeat(rng.integers(9, 16, 5 * block), n_conformers)
+    n_structures, n_rows = len(molecule), int(n_atoms.sum())
+    forces = rng.laplace(scale=1.0, size=(n_rows, 3))
+    offset = rng.normal(-900.0, 200.0, 5 * block)[molecule]
+    energy = offset + rng.normal(0.0, 0.35, n_structures)
+    sets = np.repeat([0, 2, 3, 4, 5], block)[molecule]
+    member = np.zeros((len(models), len(TEST_SETS), n_structures), dtype=bool)
+    predicted_energy = np.empty((len(models), n_structures))
+    predicted_forces = np.empty((len(models), n_rows, 3), dtype=np.float32)
+    hardness = np.exp(rng.normal(0.0, 0.3, 5 * block))[molecule]
+    breadth_matters = np.array([0.4, 0.4, 0.6, 2.2, 2.8, 3.4])
+    depth_matters = np.array([0.55, 0.5, 0.6, 0.15, 0.15, 0.15])
+    luck = np.exp(rng.normal(0.0, 0.1, N_REPLICATES))
+    for i, (m, c, r, q) in enumerate(models):
+        member[i] = sets == np.arange(len(TEST_SETS))[:, None]
+        own = rng.choice(block, size=min(block, m) // 2, replace=False)
+        member[i, 1] = np.isin(molecule, own)
+        scale = 0.08 + breadth_matters[sets] / m**0.6 + depth_matters[sets] / c**0.6
+        scale = scale * luck[r] * hardness * (1.0 if q == 1.0 else 1.5 + 0.4 * rng.random())
+        noise = np.repeat(scale, n_atoms)[:, None] * rng.laplace(size=(n_rows, 3))
+        predicted_forces[i] = 0.97 * forces + noise
+        predicted_energy[i] = energy + scale * rng.normal(0.0, 0.4, n_structures)
+        predicted_energy[i] += (0.2 * rng.normal(size=5 * block))[molecule]
+    index = {model: i for i, model in enumerate(models)}
+    of = np.array([[index[m, c, r, 1.0] for r in range(N_REPLICATES)] for _, m, c in DESIGNS])
+    quarter = np.array([[index[m, c, r, 0.25] for r in range(N_REPLICATES)] for _, m, c in DESIGNS])
+    return xr.Dataset(
+        {
+            "conformer_id": ("structure", np.array([f"{i:032x}" for i in range(n_structures)])),
+            "molecule": ("structure", np.array([f"molecule {i}" for i in molecule])),
+            "n_atoms": ("structure", n_atoms, {"sample_dimension": "atom"}),
+            "energy_reference": ("structure", energy),
+            "energy_prior": ("structure", 0.8 * energy + rng.normal(0.0, 0.25, n_structures)),
+            "atomic_number": ("atom", rng.choice([1, 6, 7, 8], n_rows)),
+            "forces_reference": (("atom", "xyz"), forces),
+            "forces_prior": (("atom", "xyz"), 0.9 * forces + rng.laplace(0, 0.5, forces.shape)),
+            "energy": (("model", "structure"), predicted_energy),
+            "forces": (("model", "atom", "xyz"), predicted_forces),
+            "member": (("model", "test_set", "structure"), member),
+            "model_of": (("design", "replicate"), of),
+            "model_of_quarter": (("design", "replicate"), quarter),
+        },
+        coords={
+            "experiment": ("design", np.array([d[0] for d in DESIGNS])),
+            "n_molecules": ("design", np.array([d[1] for d in DESIGNS])),
+            "n_conformers": ("design", np.array([d[2] for d in DESIGNS])),
+            "test_set": list(TEST_SETS),
+        },
+        attrs={"prior": "MMFF94", "level": "gfn2", "synthetic": "yes"},
+    )
+
+
+def synthetic_pool(seed: int = 0) -> xr.Dataset:
+    """Made-up columns of ``pool.nc``."""
+    rng = np.random.default_rng(seed)
+    n = 400
+    rotatable = rng.poisson(2.0, n)
+    minima = 1 + rng.poisson(1.5 * rotatable)
+    torsion = np.where(minima > 1, rng.gamma(6.0, 0.15, n), np.nan)
+    return xr.Dataset(
+        {
+            "n_atoms": ("molecule", rng.integers(9, 24, n)),
+            "n_rotatable_bonds": ("molecule", rotatable),
+            "n_minima": ("molecule", minima),
+            "rmsd_vibration": ("molecule", rng.gamma(20.0, 0.006, n)),
+            "rmsd_torsion": ("molecule", torsion),
+            "force_norm": ("conformer", rng.gamma(12.0, 0.12, 20 * n)),
+            "n_molecules_with": ("element", np.array([400, 398, 220, 260, 25])),
+            "n_atoms_of": ("element", np.array([3600, 2500, 420, 500, 40])),
+        },
+        coords={"element": ["H", "C", "N", "O", "F"]},
+        attrs={"synthetic": "yes"},
+    )
+
+
+def synthetic_curves(predictions: xr.Dataset, seed: int = 0) -> xr.Dataset:
+    """Made-up columns of ``curves.nc``."""
+    rng = np.random.default_rng(seed)
+    models = []
+    for q in (1.0, 0.25):
+        for d, (_, m, c) in enumerate(DESIGNS):
+            for r in range(N_REPLICATES):
+                models.append((m, c, r, q, d))
+    updates = np.arange(1, 25) * 100.0
+    rows, losses, steps = [], [], []
+    for m, c, _, q, _ in models:
+        floor = 0.08 + 2.2 / m**0.6 + 0.15 / c**0.6
+        curve = floor + 0.6 * np.exp(-updates / (500.0 * q + 200.0))
+        curve = curve * np.exp(rng.normal(0.0, 0.02, len(updates)))
+        keep = updates <= updates[-1] * q
+        rows.append(np.where(keep, curve, np.nan))
+        losses.append(np.where(keep, curve * 0.6, np.nan))
+        steps.append(np.where(keep, updates, np.nan))
+    return xr.Dataset(
+        {
+            "updates": (("model", "checkpoint"), np.array(steps)),
+            "monitor_force_mae": (("model", "checkpoint"), np.array(rows)),
+            "train_loss": (("model", "checkpoint"), np.array(losses)),
+        },
+        coords={
+            "n_molecules": ("model", np.array([m[0] for m in models])),
+            "n_conformers": ("model", np.array([m[1] for m in models])),
+            "replicate": ("model", np.array([m[2] for m in models])),
+            "updates_fraction": ("model", np.array([m[3] for m in models])),
+        },
+        attrs={"synthetic": "yes", "monitor": "unseen_molecules"},
+    )
+
+
+@pytest.fixture(scope="session")
+def predictions() -> xr.Dataset:
+    """SYNTHETIC predictions of a whole study."""
+    return synthetic_predictions()
+
+
+@pytest.fixture(scope="session")
+def results(predictions: xr.Dataset) -> xr.Dataset:
+    """Errors of the synthetic predictions."""
+    from breadth.analysis import measure_errors
+
+    return measure_errors(predictions, n_resamples=200)
+
+
+@pytest.fixture(scope="session")
+def pool() -> xr.Dataset:
+    """SYNTHETIC contents of a pool."""
+    return synthetic_pool()
+
+
+@pytest.fixture(scope="session")
+def curves(predictions: xr.Dataset) -> xr.Dataset:
+    """SYNTHETIC training curves."""
+    return synthetic_curves(predictions)
