@@ -39,7 +39,7 @@ class PoolSection(Section):
     """Geometries generated per molecule; a study labels only those that it chooses."""
     method: Literal["normal_modes", "gaussian"] = "normal_modes"
     """How minima are displaced."""
-    temperature: float = Field(300.0, gt=0)
+    temperature: float = Field(500.0, gt=0)
     """In K, for normal modes."""
     sigma: float = Field(0.05, gt=0)
     """In Å, for Gaussian displacements."""

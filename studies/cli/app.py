@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from typing import Annotated
@@ -24,22 +25,90 @@ app = App(
 )
 study = App(name="study", help="Run a study: designs, fits, evaluations and figures.")
 
-_here = __package__
-for name, module, help_text in (
-    ("pool", "pool", "Generate geometries of molecules and label them."),
-    ("convert", "data", "Convert a data set from one format to another."),
-    ("describe", "data", "Say what is in a data set."),
-    ("design", "pool", "Choose a training set of exact size: molecules × conformers."),
-    ("train", "potentials", "Fit a potential."),
-    ("evaluate", "potentials", "Measure a potential's errors on a data set."),
-    ("figures", "study", "Draw the figures of a finished study again."),
-):
-    app.command(f"{_here}.{module}:{name}", name=name, help=help_text)
-study.command(
-    f"{_here}.study:tradeoff",
-    name="tradeoff",
-    help="Structural against conformational diversity, at fixed budget and at fixed molecules.",
-)
+#: Module and help of each command. The help stands here and not in the functions' docstrings, so
+#: that the list of commands needs none of their modules; its first line is what the list shows.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "pool": (
+        "pool",
+        """Sample molecules and label their geometries.
+
+        Killed and started again, it goes on from where it was. Keys of --set and their defaults:
+        molecules (a SMILES file; 2,000 molecules of QM9), n_molecules 200, n_conformers 30, method
+        normal_modes (or gaussian, with sigma 0.05 Å), temperature 500 K, max_minima 5,
+        min_rotatable_bonds 0, engine gfn2 (gfn1, mmff94, uff), prior mmff94, seed 0.
+
+        Example: `breadth pool --out runs/mine --set molecules=mine.smi n_molecules=50`""",
+    ),
+    "convert": (
+        "data",
+        """Convert a data set from one format to another.
+
+        Units become eV and Å, and nothing that the file carries is lost.
+
+        Example: `breadth convert aspirin.npz aspirin.xyz --level pbe-def2svp`""",
+    ),
+    "describe": (
+        "data",
+        """Say what is in a data set.
+
+        Molecules, conformers, elements, and labels by level of theory.
+
+        Example: `breadth describe aspirin.npz --json`""",
+    ),
+    "design": (
+        "pool",
+        """Choose a training set of exact size, molecules × conformers, and hold-outs beside it.
+
+        Molecules and conformers are prefixes of orders that --random-state fixes, so that a larger
+        design holds a smaller one. Nothing stands in training and in a hold-out.
+
+        Example: `breadth design runs/mine/pool --budget 600 --n-molecules 60 --out designs/60x10`
+
+        Example: `breadth design runs/mine/pool --n-molecules 20 --n-conformers 10
+        --unseen-molecules 10 --test-conformers 10 --out designs/held`""",
+    ),
+    "train": (
+        "potentials",
+        """Fit a potential to a data set.
+
+        Killed and started again, it goes on and ends with the same numbers.
+
+        Example: `breadth train aspirin.npz --out models/aspirin --set n_validation=50`
+
+        Example: `breadth train runs/mine/pool --level gfn2 --out models/mine --set
+        potential.n_features=32 training.n_updates=500`""",
+    ),
+    "evaluate": (
+        "potentials",
+        """Measure a potential's errors on data sets.
+
+        The force MAE is over Cartesian components, averaged within a molecule, then over molecules.
+
+        Example: `breadth evaluate models/aspirin rmd17_aspirin_test_01.npz`""",
+    ),
+    "figures": (
+        "study",
+        """Draw the figures of a finished study again.
+
+        Example: `breadth figures runs/demo --column double --out paper/figures`""",
+    ),
+    "tradeoff": (
+        "study",
+        """Structural against conformational diversity, at fixed budget and at fixed molecules.
+
+        Fits potentials on training sets that trade molecules for conformations, in replicates, and
+        measures them on hold-outs along both axes. Labels are computed here. Started again on the
+        same folder, the command goes on from where it was.
+
+        Example: `breadth study tradeoff --preset smoke --out runs/smoke`
+
+        Example: `breadth study tradeoff --preset demo --set fixed_budget.budget=900 --out runs/900`
+        """,
+    ),
+}
+for name, (module, text) in COMMANDS.items():
+    target = study if name == "tradeoff" else app
+    target.command(f"{__package__}.{module}:{name}", name=name, help=inspect.cleandoc(text))
 app.command(study)
 
 

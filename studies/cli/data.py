@@ -17,8 +17,6 @@ def describe(
 ) -> None:
     """Say what is in a data set: molecules, conformers, elements, labels by level of theory.
 
-    Example: breadth describe aspirin.npz --json
-
     Parameters
     ----------
     files
@@ -64,8 +62,6 @@ def convert(
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Convert a data set; units become eV and Å, and nothing the file carries is lost.
-
-    Example: breadth convert aspirin.npz aspirin.xyz
 
     Parameters
     ----------

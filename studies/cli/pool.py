@@ -19,12 +19,6 @@ def pool(
 ) -> None:
     """Sample molecules and label them; killed and started again, it goes on from where it was.
 
-    Keys and defaults: molecules (a SMILES file; 2,000 molecules of QM9), n_molecules 200,
-    n_conformers 30, method normal_modes (or gaussian with sigma in Å), temperature 300 K,
-    max_minima 5, min_rotatable_bonds 0, engine gfn2 (gfn1, mmff94, uff), prior mmff94, seed 0.
-
-    Example: breadth pool --out runs/mine --set molecules=mine.smi n_molecules=50 n_conformers=20
-
     Parameters
     ----------
     out
@@ -77,14 +71,6 @@ def design(
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Choose a training set of exact size, molecules × conformers, with hold-outs beside it.
-
-    Molecules and conformers are prefixes of orders that --random-state fixes, so that a larger
-    design holds a smaller one. Nothing stands in training and in a hold-out.
-
-    Example: breadth design runs/mine/pool --budget 600 --n-molecules 60 --out designs/60x10
-
-    Example: breadth design runs/mine/pool --n-molecules 60 --n-conformers 10 --unseen-molecules 40
-    --test-conformers 10 --out designs/held
 
     Parameters
     ----------

@@ -22,10 +22,6 @@ def train(
 ) -> None:
     """Fit a potential to a data set; killed and started again, it goes on and ends the same.
 
-    Example: breadth train aspirin.npz --out aspirin --level pbe-def2svp --set n_validation=50
-
-    Example: breadth train pool --out small --set potential.n_features=32 training.n_updates=500
-
     Parameters
     ----------
     data
@@ -84,10 +80,6 @@ def evaluate(
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Measure a potential's errors on data sets.
-
-    Force MAE is over Cartesian components, averaged within a molecule, then over molecules.
-
-    Example: breadth evaluate models/aspirin rmd17_aspirin_test_01.npz --level pbe-def2svp
 
     Parameters
     ----------

@@ -23,13 +23,6 @@ def tradeoff(
 ) -> None:
     """Fit potentials on training sets that trade molecules for conformations, and compare them.
 
-    Labels are computed here; every design is fitted in every replicate and measured on hold-outs
-    along both axes. Started again on the same folder, the command goes on from where it was.
-
-    Example: breadth study tradeoff --preset smoke --out runs/smoke
-
-    Example: breadth study tradeoff --preset demo --set fixed_budget.budget=900 --out runs/900
-
     Parameters
     ----------
     out
@@ -84,8 +77,6 @@ def figures(
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Draw the figures of a finished study again.
-
-    Example: breadth figures runs/demo --column double --out paper/figures
 
     Parameters
     ----------

@@ -48,7 +48,7 @@ Progress = Callable[[str, float, float], None]
 
 #: Share of the updates of the second fit of every cell, which tells what more updates would do.
 QUARTER = 0.25
-#: Measured seconds of one core per update and structure of a batch, PaiNN with 64 features.
+#: Measured seconds of one core per update and structure of a batch, PaiNN with at most 64 features.
 _SECONDS_PER_STRUCTURE = 0.0012
 
 
@@ -176,7 +176,7 @@ def estimate(asked: TradeoffConfiguration, *, workers: int) -> dict[str, Any]:
         "geometries": n_generated * SECONDS["molecule"]
         + n_generated * asked.pool.n_conformers * SECONDS["geometry"],
         "labels": n_labels * SECONDS["label"],
-        "fits": updates * asked.training.batch_size * _SECONDS_PER_STRUCTURE * max(0.5, width),
+        "fits": updates * asked.training.batch_size * _SECONDS_PER_STRUCTURE * max(1.0, width),
     }
     return {
         "designs": [f"{e}: {m} × {c}" for e, m, c in n_designs],

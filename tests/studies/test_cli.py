@@ -1,0 +1,208 @@
+"""The command line as a user meets it: results, JSON, refusals without tracebacks."""
+
+import json
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from breadth.diversity import read, write
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the data sets in ../shared/data")
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory, run_breadth):
+    """A small labelled pool, made by the command."""
+    folder = tmp_path_factory.mktemp("pool")
+    (folder / "mine.smi").write_text("CCO ethanol\nCCN ethylamine\nCC=O acetaldehyde\nCOC ether\n")
+    arguments = ("molecules=" + str(folder / "mine.smi"), "n_molecules=4", "n_conformers=12")
+    out = folder / "run"
+    result = run_breadth("pool", "--out", out, "--json", "--set", *arguments)
+    return out, json.loads(result.stdout), arguments
+
+
+def test_help_is_quick_and_names_every_command(run_breadth):
+    start = time.monotonic()
+    text = run_breadth("--help").stdout
+    assert time.monotonic() - start < 1.5  # 0.2 s by itself; the suite shares the cores
+    for command in (
+        "pool",
+        "convert",
+        "describe",
+        "design",
+        "train",
+        "evaluate",
+        "study",
+        "figures",
+    ):
+        assert command in text
+        assert "Example" in run_breadth(command, "--help").stdout or command == "study"
+    assert "Example" in run_breadth("study", "tradeoff", "--help").stdout
+
+
+def test_pool_is_labelled_and_not_made_twice(pool, run_breadth):
+    out, made, arguments = pool
+    assert (made["n_molecules"], made["n_conformers"]) == (4, 48)
+    conformers = read(out / "pool")
+    assert set(conformers.levels) == {"gfn2", "mmff94"}
+    assert conformers.labels("gfn2").reference_energies.keys() == {1, 6, 7, 8}
+    before = sorted(p.stat().st_mtime_ns for p in out.rglob("*.safetensors"))
+    run_breadth("pool", "--out", out, "--json", "--set", *arguments)
+    assert before == sorted(p.stat().st_mtime_ns for p in out.rglob("*.safetensors"))
+
+
+def test_convert_there_and_back(pool, tmp_path, run_breadth):
+    out, _, _ = pool
+    for name in ("all.xyz", "all.db"):
+        run_breadth("convert", out / "pool", tmp_path / name)
+        result = run_breadth("convert", tmp_path / name, tmp_path / f"back-{name[4:]}")
+        again, first = read(tmp_path / name), read(out / "pool")
+        assert again.id.tolist() == first.id.tolist()
+        np.testing.assert_array_equal(again.labels("gfn2").forces, first.labels("gfn2").forces)
+        assert "48 conformers" in result.stdout
+    result = run_breadth("convert", out / "pool", tmp_path / "all.xyz", check=False)
+    assert result.returncode == 1
+    assert "exists already" in result.stderr
+
+
+def test_design_is_exact_and_disjoint(pool, tmp_path, run_breadth):
+    out, _, _ = pool
+    result = run_breadth(
+        *("design", out / "pool", "--budget", "7", "--n-molecules", "3"),
+        *("--n-validation", "1", "--out", tmp_path / "design", "--json"),
+    )
+    parts = json.loads(result.stdout)["parts"]
+    assert (parts["train"]["n_conformers"], parts["validation"]["n_conformers"]) == (6, 1)
+    train = read(tmp_path / "design" / "train.xyz")
+    assert (len(train), train.n_molecules) == (6, 3)
+    ids = json.loads((tmp_path / "design" / "design.json").read_text())["ids"]
+    assert set(ids["train"]) == set(train.id.astype("U32").tolist())
+    held = run_breadth(
+        *("design", out / "pool", "--n-conformers", "2", "--n-molecules", "2", "--dry-run"),
+        *("--unseen-molecules", "1", "--test-conformers", "10", "--out", tmp_path / "no", "--json"),
+    )
+    assert json.loads(held.stdout)["parts"]["unseen_molecules"]["n_molecules"] == 1
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_design_that_the_pool_cannot_fill(pool, tmp_path, run_breadth):
+    out, _, _ = pool
+    result = run_breadth(
+        *("design", out / "pool", "--budget", "100", "--n-molecules", "4"),
+        *("--out", tmp_path / "design"),
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "short" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "design").exists()
+
+
+def test_train_evaluate_and_go_on_after_an_end(pool, tmp_path, run_breadth):
+    out, _, _ = pool
+    model = tmp_path / "model"
+    options = ("--level", "gfn2", "--json", "--threads", "1", "--set", "training.n_updates=30")
+    learned = json.loads(
+        run_breadth(
+            *("train", out / "pool", "--out", model),
+            *options,
+            "n_validation=5",
+            "potential.n_features=16",
+        ).stdout
+    )
+    assert (learned["n_train"], learned["n_validation"], learned["updates"]) == (43, 5, 30)
+    result = run_breadth("evaluate", model, out / "pool", "--json")
+    errors = json.loads(result.stdout)
+    assert errors["level"] == "gfn2"
+    assert 0 < errors["force_mae"] < errors["zero_force_mae"]
+    assert errors["conformational_energy_mae"] > 0
+    assert "force MAE" in run_breadth("evaluate", model, out / "pool").stdout
+
+
+@shared
+def test_describe_says_what_the_sources_state(run_breadth):
+    aspirin = SHARED / "rmd17" / "rmd17_aspirin_train_01.npz"
+    content = json.loads(run_breadth("describe", aspirin, "--json").stdout)
+    assert content["n_conformers"] == 1000
+    assert content["n_molecules"] == 1
+    assert content["n_atoms"] == 21000
+    assert content["identity_rule"]
+    assert content["elements"] == ["H", "C", "O"]
+    assert content["energy_range"][0] < content["energy_range"][1] < -17000  # eV
+    assert 1 < content["force_range"][1] < 20  # eV/Å
+    choline = SHARED / "umlip_bias" / "choline_naive" / "50.xyz"
+    acac = SHARED / "acac" / "train_600K.xyz"
+    both = json.loads(run_breadth("describe", choline, acac, "--json").stdout)
+    assert (both[0]["n_conformers"], both[0]["n_reference_atoms"]) == (50, 7)
+    assert (both[1]["n_conformers"], both[1]["n_molecules"]) == (500, 1)
+
+
+def _limit_file_size():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+
+REFUSED = {
+    "no such file": (("describe", "absent.xyz"), "absent.xyz"),
+    "garbage": (("describe", "garbage.xyz"), "garbage.xyz"),
+    "truncated": (("describe", "truncated.xyz"), "truncated.xyz"),
+    "wrong format": (("describe", "text.npz"), "text.npz"),
+    "no labels": (("train", "bare.xyz", "--out", "m"), "label"),
+    "unknown element": (("describe", "element.xyz"), "Xx"),
+    "misspelt key": (
+        ("train", "good.xyz", "--out", "m", "--set", "trainig.n_updates=3"),
+        "training",
+    ),
+    "unparseable SMILES": (
+        ("pool", "--out", "p", "--set", "molecules=bad.smi", "n_molecules=1"),
+        "bad.smi",
+    ),
+    "no molecules file": (("pool", "--out", "q", "--set", "molecules=none.smi"), "none.smi"),
+    "unknown engine": (
+        ("pool", "--out", "r", "--set", "engine=dft", "n_molecules=1", "n_conformers=1"),
+        "dft",
+    ),
+    "no potential": (("evaluate", "nowhere", "good.xyz"), "nowhere"),
+    "not a study": (("figures", "empty"), "not the folder of a finished study"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=str)
+def test_bad_input_is_one_paragraph_without_traceback(case, tmp_path, run_breadth):
+    frame = "2\nenergy=-1.0 Properties=species:S:1:pos:R:3:forces:R:3\n"
+    good = frame + "H 0 0 0 0 0 0.1\nH 0 0 0.74 0 0 -0.1\n"
+    (tmp_path / "good.xyz").write_text(good * 3)
+    (tmp_path / "garbage.xyz").write_bytes(bytes(range(256)) * 4)
+    (tmp_path / "truncated.xyz").write_text(good + good[:-20])
+    (tmp_path / "text.npz").write_text("not an archive\n")
+    (tmp_path / "bare.xyz").write_text("2\nbare\nH 0 0 0\nH 0 0 0.74\n")
+    (tmp_path / "element.xyz").write_text(good.replace("H 0 0 0 ", "Xx 0 0 0 "))
+    (tmp_path / "bad.smi").write_text("CCO ethanol\nC1CC broken\n")
+    (tmp_path / "empty").mkdir()
+    arguments, named = REFUSED[case]
+    result = run_breadth(*arguments, cwd=tmp_path, check=False)
+    assert result.returncode == 1, result.stdout
+    assert named in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.strip().count("\n") == 0, "one paragraph"
+    assert "Traceback" not in result.stderr
+
+
+def test_debug_shows_the_traceback(tmp_path, run_breadth):
+    result = run_breadth("--debug", "describe", "absent.xyz", cwd=tmp_path, check=False)
+    assert "Traceback" in result.stderr
+
+
+def test_a_full_disk_harms_nothing(pool, tmp_path, run_breadth):
+    out, _, _ = pool
+    target = tmp_path / "all.xyz"
+    result = run_breadth("convert", out / "pool", target, check=False, preexec_fn=_limit_file_size)
+    assert result.returncode == 1
+    assert "error: " in result.stderr
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == [], "nothing half is left"
+    write(read(out / "pool"), target)
+    assert len(read(target)) == 48
