@@ -10,11 +10,13 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from ase.data import atomic_numbers
 from pydantic import Field
 from rdkit import Chem
 from rdkit.Chem import rdMolDescriptors
 
-from ..diversity import DataError, ShortageError
+from ..diversity import ConfigurationError, DataError, ShortageError
 from ..diversity.randomness import ordering
 from ..sampling.geometries import GeometrySettings
 from ..sampling.molecules import Molecule, bundled_molecules, read_smiles
@@ -47,6 +49,8 @@ class PoolSection(Section):
     """Most minima per molecule."""
     min_rotatable_bonds: int = Field(0, ge=0)
     """Molecules with fewer rotatable bonds are left out."""
+    elements: tuple[str, ...] = ()
+    """Molecules with other elements are left out; all are allowed when empty."""
     engine: str = "gfn2"
     """Level of theory of the labels."""
     prior: str | None = "mmff94"
@@ -64,11 +68,16 @@ class PoolSection(Section):
     def candidates(self, seed: int) -> list[Molecule]:
         """Return all molecules of the source that fit, in an order that the seed fixes."""
         listed = bundled_molecules() if self.molecules is None else read_smiles(self.molecules)
+        unknown = [symbol for symbol in self.elements if symbol not in atomic_numbers]
+        if unknown:
+            raise ConfigurationError(f"pool.elements: {unknown[0]!r} is no chemical element.")
+        allowed = [atomic_numbers[symbol] for symbol in self.elements]
         fitting = [
             molecule
             for molecule in listed
             if rdMolDescriptors.CalcNumRotatableBonds(Chem.MolFromSmiles(molecule.smiles))
             >= self.min_rotatable_bonds
+            and (not allowed or np.isin(molecule.numbers, allowed).all())
         ]
         return [fitting[i] for i in ordering(f"{seed} molecules", [m.canonical for m in fitting])]
 

@@ -48,16 +48,11 @@ def pool(contents: xr.Dataset, *, column: Column = "single") -> Figure:
 
 
 def _counts(axes: Axes, values: np.ndarray, what: str, of: str) -> None:
-    """Draw a histogram of whole numbers, the rare largest ones together in the last bar."""
-    last = int(np.quantile(values, 0.99)) + 1
-    number, count = np.unique(np.minimum(values, last), return_counts=True)
+    """Draw a histogram of whole numbers."""
+    number, count = np.unique(values, return_counts=True)
     axes.bar(number, count, width=0.85, color=CYCLE[1])
     axes.set(xlabel=what, ylabel=of)
     axes.xaxis.get_major_locator().set_params(integer=True, nbins=6)  # type: ignore[call-arg]
-    if (values > last).any():
-        axes.annotate(
-            f"≥ {last}", (last + 0.4, count[-2:].max()), ha="right", va="bottom", fontsize=6.5
-        )
 
 
 def _changes(axes: Axes, vibration: np.ndarray, torsion: np.ndarray) -> None:
@@ -100,4 +95,4 @@ def _elements(axes: Axes, contents: xr.Dataset) -> None:
 
 
 def _short(count: int) -> str:
-    return f"{count / 1000:.3g}k" if count >= 1000 else str(count)
+    return f"{count / 1000:.2g}k" if count >= 1000 else str(count)

@@ -146,7 +146,7 @@ def _panel(
     span = np.concatenate([a[np.isfinite(a)] for a in (values, bounds)])
     for kind, label, style in (
         (quantity.zero, quantity.zero_label, (0, (5, 2))),
-        (quantity.prior, str(results.attrs.get("prior", "prior")), (0, (1, 1.2))),
+        (quantity.prior, str(results.attrs.get("prior", "prior")).upper(), (0, (1, 1.2))),
     ):
         level = results[kind].values[designs] * MILLI
         level = level[np.isfinite(level)]

@@ -7,6 +7,7 @@ from breadth.diversity import ConfigurationError
 from breadth.studies.configuration import dump, load
 from breadth.studies.plan import open_plan
 from breadth.studies.tradeoff import TradeoffConfiguration
+from breadth.studies.tradeoff.cells import choose_molecules
 
 
 @pytest.mark.parametrize("preset", ["smoke", "demo", "paper"])
@@ -15,6 +16,8 @@ def test_presets_load_and_survive_a_round_trip(preset, tmp_path):
     path = tmp_path / "again.yaml"
     path.write_text(dump(asked))
     assert load(TradeoffConfiguration, path=path) == asked
+    chosen = choose_molecules(asked)
+    assert len({m.canonical for m in chosen}) == len(chosen) > asked.pool.n_molecules
 
 
 def test_the_demo_is_what_the_issue_asks():

@@ -1,0 +1,37 @@
+import pytest
+
+from breadth.diversity.errors import ConfigurationError
+from breadth.training import POTENTIALS, PaiNN, SchNet, build_potential
+from breadth.training.testing import PotentialContract
+
+
+class TestPaiNN(PotentialContract):
+    def build(self, levels=("default",)):
+        return PaiNN(cutoff=4.0, n_features=16, n_basis=4, levels=levels)
+
+
+class TestDeepPaiNN(PotentialContract):
+    def build(self, levels=("default",)):
+        return PaiNN(cutoff=3.5, n_features=8, n_layers=3, n_basis=2, levels=levels)
+
+
+class TestSchNet(PotentialContract):
+    def build(self, levels=("default",)):
+        return SchNet(cutoff=4.0, n_features=16, n_layers=2, n_basis=9, levels=levels)
+
+
+@pytest.mark.parametrize("name", sorted(POTENTIALS))
+def test_hyper_parameters_rebuild(name):
+    potential = build_potential(name, n_features=24, levels=("a",))
+    assert build_potential(name, **potential.hyper).hyper == potential.hyper
+
+
+def test_unknown_names_are_told():
+    with pytest.raises(ConfigurationError, match="painn, schnet"):
+        build_potential("pain")
+    with pytest.raises(ConfigurationError, match="n_features"):
+        build_potential("painn", features=3)
+    with pytest.raises(ConfigurationError, match="multiple"):
+        build_potential("painn", n_features=30)
+    with pytest.raises(ConfigurationError, match="'b'"):
+        build_potential("painn", levels=("a",)).level_index("b")
