@@ -1,0 +1,102 @@
+"""Train SchNetPack's PaiNN as `benchmarks/training.py` asks; run by its own interpreter.
+
+Reads an npz of frames of one molecule and the options, prints one JSON object. Pairs are found
+once beforehand and not timed, which favours it: SchNetPack caches them too.
+"""
+
+import json
+import math
+import sys
+import time
+from typing import TypeVar
+
+import numpy as np
+import torch
+import torch.utils.data.dataloader as dataloader
+
+# SchNetPack 2.1.1 imports a name that torch has since made private.
+if not hasattr(dataloader, "T_co"):
+    dataloader.T_co = TypeVar("T_co", covariant=True)
+
+import schnetpack as spk
+from schnetpack import properties
+
+
+def main() -> None:
+    path, options = sys.argv[1], json.loads(sys.argv[2])
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    frames = {k: torch.tensor(v) for k, v in np.load(path).items()}
+    z, scale = frames["numbers"], float(frames["scale"])
+    positions, energies, forces = (
+        frames[k].to(torch.float32) for k in ("positions", "energies", "forces")
+    )
+    n, atoms = positions.shape[:2]
+    distances = torch.cdist(positions.double(), positions.double())
+    near = (distances < options["cutoff"]) & ~torch.eye(atoms, dtype=torch.bool)
+    pairs = [frame.nonzero().T for frame in near]
+    model = spk.model.NeuralNetworkPotential(
+        representation=spk.representation.PaiNN(
+            n_atom_basis=options["n_features"],
+            n_interactions=options["n_layers"],
+            radial_basis=spk.nn.BesselRBF(options["n_basis"], options["cutoff"]),
+            cutoff_fn=spk.nn.CosineCutoff(options["cutoff"]),
+        ),
+        input_modules=[spk.atomistic.PairwiseDistances()],
+        output_modules=[
+            spk.atomistic.Atomwise(n_in=options["n_features"], output_key="energy"),
+            spk.atomistic.Forces(energy_key="energy", force_key="forces"),
+        ],
+    )
+
+    def inputs(rows: np.ndarray) -> dict[str, torch.Tensor]:
+        b = len(rows)
+        shift = [pairs[r] + i * atoms for i, r in enumerate(rows.tolist())]
+        ij = torch.cat(shift, 1)
+        return {
+            properties.Z: z.repeat(b),
+            properties.R: positions[rows].reshape(-1, 3),
+            properties.idx_i: ij[0],
+            properties.idx_j: ij[1],
+            properties.idx_m: torch.arange(b).repeat_interleave(atoms),
+            properties.n_atoms: torch.full((b,), atoms),
+            properties.offsets: torch.zeros(ij.shape[1], 3),
+            properties.cell: torch.zeros(b, 3, 3),
+            properties.pbc: torch.zeros(3 * b, dtype=torch.bool),
+        }
+
+    lr, total, size = options["learning_rate"], options["n_updates"], options["batch_size"]
+    model(inputs(np.arange(2)))
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=lr, weight_decay=options["weight_decay"], fused=True
+    )
+    train = n - options["n_test"]
+    rng = np.random.default_rng(0)
+    rising, taken = max(1, round(0.05 * total)), []
+    for update in range(total):
+        start = time.perf_counter()
+        rows = rng.choice(train, size, replace=False)
+        found = model(inputs(rows))
+        off_e = (found["energy"] - energies[rows] / scale) / math.sqrt(atoms)
+        off_f = found["forces"].view(size, atoms, 3) - forces[rows] / scale
+        loss = (off_e.square() + 1e-4).sqrt().mean()
+        loss = loss + (off_f.square().sum(-1) + 1e-4).sqrt().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), options["clip"], foreach=True)
+        done = (update - rising) / max(1, total - rising)
+        now = (update + 1) / rising if update < rising else 0.5 * (1 + math.cos(math.pi * done))
+        optimizer.param_groups[0]["lr"] = lr * now
+        optimizer.step()
+        taken.append(time.perf_counter() - start)
+    wrong = []
+    for begin in range(train, n, 50):
+        rows = np.arange(begin, min(begin + 50, n))
+        predicted = model(inputs(rows))["forces"].detach().view(len(rows), atoms, 3) * scale
+        wrong.append((predicted - forces[rows]).abs().mean().item())
+    result = {"ms": 1e3 * float(np.median(taken)), "force_mae": float(np.mean(wrong))}
+    print(json.dumps({**result, "version": spk.__version__}))
+
+
+if __name__ == "__main__":
+    main()

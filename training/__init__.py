@@ -1,0 +1,44 @@
+"""Potentials, batches, trainer and checkpoints."""
+
+from .batches import Batch, FrameStore, Neighbours, neighbours
+from .calculator import PotentialCalculator
+from .checkpoints import load_potential, save_potential
+from .configuration import TrainingConfig
+from .potentials import (
+    POTENTIALS,
+    AtomicOutput,
+    PaiNN,
+    Potential,
+    SchNet,
+    build_potential,
+    energy_and_forces,
+    energy_forces_stress,
+)
+from .prediction import predict
+from .references import References, reference_energies
+from .state import FitResult
+from .trainer import fit
+
+__all__ = [
+    "POTENTIALS",
+    "AtomicOutput",
+    "Batch",
+    "FitResult",
+    "FrameStore",
+    "Neighbours",
+    "PaiNN",
+    "Potential",
+    "PotentialCalculator",
+    "References",
+    "SchNet",
+    "TrainingConfig",
+    "build_potential",
+    "energy_and_forces",
+    "energy_forces_stress",
+    "fit",
+    "load_potential",
+    "neighbours",
+    "predict",
+    "reference_energies",
+    "save_potential",
+]

@@ -1,0 +1,288 @@
+"""Batches of padded structures on a device, their neighbours, and the store they are cut from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..diversity.conformers import ConformerSet
+from ..diversity.errors import DataError
+from ..diversity.tables import ragged_index
+
+#: Above this many atoms a padded neighbour list beats all pairs (measured on CPU, 5 Å).
+DENSE_ATOMS = 64
+
+Layout = Literal["auto", "dense", "list"]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """B structures, padded to N atoms. It holds no neighbours: :func:`neighbours` builds them.
+
+    Parameters
+    ----------
+    numbers : Tensor of int64, shape (B, N)
+        Atomic numbers; 0 is padding.
+    positions : Tensor, shape (B, N, 3)
+        In Å; anything finite where there is no atom.
+    mask : Tensor of bool, shape (B, N)
+        Where an atom is.
+    cell : Tensor, shape (B, 3, 3)
+        Cell vectors as rows, Å; zeros where there is none.
+    pbc : Tensor of bool, shape (B, 3)
+    charge : Tensor, shape (B,)
+        Total charge in e.
+    periodic : bool
+        Whether any structure is periodic; kept outside the tensors so that asking is free.
+    """
+
+    numbers: Tensor
+    positions: Tensor
+    mask: Tensor
+    cell: Tensor
+    pbc: Tensor
+    charge: Tensor
+    periodic: bool
+
+    def with_positions(self, positions: Tensor, cell: Tensor | None = None) -> Batch:
+        """Return the batch with other positions (and cells)."""
+        return replace(self, positions=positions, cell=self.cell if cell is None else cell)
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """The neighbours of each atom within a cutoff.
+
+    Parameters
+    ----------
+    vectors : Tensor, shape (B, N, K, 3)
+        From the atom to its neighbour, Å, differentiable in positions and cell; the nearest
+        images included. Zero where `mask` is False.
+    mask : Tensor of bool, shape (B, N, K)
+        Where a neighbour is. In the dense layout it tells pairs of different atoms, and the
+        envelope of the potential removes those beyond the cutoff.
+    index : Tensor of int64, shape (B, N, K), or None
+        Neighbouring atom; None means dense: K = N and neighbour k is atom k.
+    """
+
+    vectors: Tensor
+    mask: Tensor
+    index: Tensor | None
+
+    def gather(self, x: Tensor) -> Tensor:
+        """Return what the neighbours carry: (B, N, …) to (B, N, K, …), not for dense layouts."""
+        assert self.index is not None
+        b, n, k = self.index.shape
+        rows = torch.arange(b, device=x.device)[:, None, None] * n + self.index
+        return x.flatten(0, 1).index_select(0, rows.flatten()).view(b, n, k, *x.shape[2:])
+
+
+def neighbours(batch: Batch, cutoff: float, layout: Layout = "auto") -> Neighbours:
+    """Find the neighbours within a cutoff at call time.
+
+    Parameters
+    ----------
+    batch : Batch
+    cutoff : float
+        In Å.
+    layout : {'auto', 'dense', 'list'}
+        'dense' keeps all pairs, without any gather: best for small molecules, impossible with
+        periodic images. 'list' pads each atom's neighbours to the longest list. 'auto' chooses
+        by size and periodicity.
+
+    Returns
+    -------
+    Neighbours
+        With all periodic images within the cutoff, an atom's own images too.
+    """
+    if layout == "auto":
+        few = batch.numbers.shape[1] <= DENSE_ATOMS
+        layout = "dense" if few and not batch.periodic else "list"
+    if layout == "list":
+        return _listed(batch, cutoff)
+    if batch.periodic:
+        raise ValueError("periodic structures need the layout 'list'")
+    n = batch.numbers.shape[1]
+    others = ~torch.eye(n, dtype=torch.bool, device=batch.mask.device)
+    mask = batch.mask[:, :, None] & batch.mask[:, None, :] & others
+    return Neighbours(batch.positions[:, None] - batch.positions[:, :, None], mask, None)
+
+
+@torch.no_grad()
+def _images(batch: Batch, cutoff: float) -> tuple[Tensor, Tensor]:
+    """Return the lattice shifts (M, 3) that a cutoff can reach, and each atom's own (B, N, 3).
+
+    The own shift brings an atom back into the cell; between wrapped atoms, an image n cells
+    away along an axis lies at least n − 1 heights of the cell away.
+    """
+    pbc = batch.pbc
+    unit = torch.eye(3, dtype=batch.cell.dtype, device=batch.cell.device)
+    cell = torch.where(pbc[:, :, None], batch.cell, unit)
+    inverse = torch.linalg.inv(cell)
+    home = -torch.floor(torch.einsum("bna,bac->bnc", batch.positions, inverse)) * pbc[:, None]
+    heights = 1.0 / inverse.norm(dim=1)  # of the cell over each of its faces
+    reach = torch.ceil(cutoff / heights) * pbc
+    most = [int(r) for r in reach.amax(0)]
+    shifts = torch.cartesian_prod(
+        *(torch.arange(-m, m + 1, device=cell.device, dtype=cell.dtype) for m in most)
+    )
+    return shifts, home
+
+
+def _listed(batch: Batch, cutoff: float) -> Neighbours:
+    positions, cell = batch.positions, batch.cell
+    b, n = batch.numbers.shape
+    device = positions.device
+    if batch.periodic:
+        shifts, home = _images(batch, cutoff)
+    else:
+        shifts, home = positions.new_zeros(1, 3), torch.zeros_like(positions)
+    m = len(shifts)
+    with torch.no_grad():
+        wrapped = positions + home @ cell
+        images = wrapped[:, :, None] + torch.einsum("mc,bcx->bmx", shifts, cell)[:, None]
+        images = images.flatten(1, 2)  # (B, N·M, 3), atom by atom
+        # A shift along an axis that is not periodic is no image.
+        real = ((shifts == 0)[None] | batch.pbc[:, None]).all(-1)  # (B, M)
+        there = (batch.mask[:, :, None] & real[:, None]).flatten(1, 2)
+        itself = (shifts == 0).all(-1)
+        rows = max(1, int(2**25 / max(1, b * n * m)))
+        found = []
+        for start in range(0, n, rows):
+            some = slice(start, min(start + rows, n))
+            distance = (images[:, None] - wrapped[:, some, None]).square().sum(-1)
+            near = (distance < cutoff**2) & there[:, None] & batch.mask[:, some, None]
+            own = torch.arange(start, some.stop, device=device)
+            near.view(b, -1, n, m)[:, own - start, own] &= ~itself
+            hit = near.nonzero()
+            hit[:, 1] += start
+            found.append(hit)
+        hits = torch.cat(found)
+        hits = hits[torch.argsort(hits[:, 0] * n + hits[:, 1], stable=True)]
+        atom = hits[:, 0] * n + hits[:, 1]
+        counts = torch.bincount(atom, minlength=b * n)
+        k = max(1, int(counts.max()))
+        slot = torch.arange(len(atom), device=device) - (counts.cumsum(0) - counts)[atom]
+        index = torch.zeros(b * n, k, dtype=torch.int64, device=device)
+        image = torch.zeros(b * n, k, dtype=torch.int64, device=device)
+        mask = torch.zeros(b * n, k, dtype=torch.bool, device=device)
+        index[atom, slot] = hits[:, 2] // m
+        image[atom, slot] = hits[:, 2] % m
+        mask[atom, slot] = True
+        index, image, mask = (x.view(b, n, k) for x in (index, image, mask))
+        rows_of = torch.arange(b, device=device)[:, None, None]
+        crossing = shifts[image] + home[rows_of, index] - home[:, :, None]
+    empty = Neighbours(positions, mask, index)
+    vectors = empty.gather(positions) - positions[:, :, None]
+    if batch.periodic:
+        vectors = vectors + torch.einsum("bnkc,bcx->bnkx", crossing, cell)
+    return Neighbours(vectors * mask[..., None], mask, index)
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """The labels of a batch.
+
+    Parameters
+    ----------
+    energy : Tensor of float64, shape (B,)
+        Total energies, eV.
+    forces : Tensor, shape (B, N, 3)
+        In eV/Å; zero where there is no atom.
+    has_energy, has_forces : Tensor of bool, shape (B,)
+    """
+
+    energy: Tensor
+    forces: Tensor
+    has_energy: Tensor
+    has_forces: Tensor
+
+
+class FrameStore:
+    """Structures, and labels of one level, resident on a device; batches are cut by index.
+
+    Parameters
+    ----------
+    data : ConformerSet
+    index : array of int, shape (n,), optional
+        Which conformers, in which order; all of them by default.
+    level : str, optional
+        Level of theory of the labels; None keeps no labels.
+    device : torch.device or str
+    dtype : torch.dtype
+        Of positions and forces; energies stay in float64.
+    """
+
+    def __init__(
+        self,
+        data: ConformerSet,
+        index: np.ndarray | None = None,
+        *,
+        level: str | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        rows = np.arange(len(data)) if index is None else np.asarray(index, dtype=np.int64)
+        atoms, offsets = ragged_index(data.offsets, rows)
+
+        def put(array: np.ndarray, kind: torch.dtype | None = None) -> Tensor:
+            return torch.tensor(np.asarray(array), dtype=kind, device=device)
+
+        self.counts = np.diff(offsets)
+        self._offsets = put(offsets[:-1])
+        self._counts = put(self.counts)
+        self._numbers = put(data.numbers[atoms], torch.int64)
+        self._positions = put(data.positions[atoms], dtype)
+        self._cell = put(data.cell[rows], dtype)
+        self._pbc = put(data.pbc[rows])
+        self._charge = put(data.charge[rows], dtype)
+        self._periodic: np.ndarray = np.any(data.pbc[rows], axis=1)
+        self._labelled = level is not None
+        if level is not None:
+            labels = data.labels(level)
+            self._energy = put(labels.energy[rows], torch.float64)
+            self._forces = put(labels.forces[atoms], dtype)
+            self._has_energy = put(labels.has_energy[rows])
+            self._has_forces = put(labels.has_forces[rows])
+            if not (labels.has_energy[rows] | labels.has_forces[rows]).all():
+                bad = int(rows[~(labels.has_energy[rows] | labels.has_forces[rows])][0])
+                raise DataError(
+                    f"Conformer {bad} has neither energy nor forces at level {level!r}: "
+                    "leave conformers without labels out of the index."
+                )
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def batch(self, index: np.ndarray) -> Batch:
+        """Return the structures at some places, padded to the largest of them."""
+        return self._cut(index)[0]
+
+    def labelled(self, index: np.ndarray) -> tuple[Batch, Targets]:
+        """Return the structures at some places with their labels."""
+        batch, rows, atoms = self._cut(index)
+        forces = self._forces[atoms] * batch.mask[..., None]
+        return batch, Targets(
+            self._energy[rows], forces, self._has_energy[rows], self._has_forces[rows]
+        )
+
+    def _cut(self, index: np.ndarray) -> tuple[Batch, Tensor, Tensor]:
+        rows = torch.as_tensor(index, device=self._offsets.device)
+        longest = int(self.counts[index].max())
+        place = torch.arange(longest, device=rows.device)
+        mask = place < self._counts[rows][:, None]
+        atoms = torch.where(mask, self._offsets[rows][:, None] + place, 0)
+        batch = Batch(
+            numbers=self._numbers[atoms] * mask,
+            positions=self._positions[atoms] * mask[..., None],
+            mask=mask,
+            cell=self._cell[rows],
+            pbc=self._pbc[rows],
+            charge=self._charge[rows],
+            periodic=bool(np.any(self._periodic[index])),
+        )
+        return batch, rows, atoms

@@ -1,0 +1,132 @@
+"""Potentials and training states on disk: safetensors and JSON, written aside and renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ..diversity.errors import DataError
+from .potentials import POTENTIALS, Potential, build_potential
+
+WEIGHTS, MANIFEST, STATE = "weights.safetensors", "potential.json", "state.safetensors"
+FORMAT = 1
+
+
+def write_aside(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: to a name beside it, synced, then renamed over it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(aside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _portable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+
+
+def _name_of(potential: Potential) -> str:
+    for name, kind in POTENTIALS.items():
+        if type(potential) is kind:
+            return name
+    raise TypeError(f"{type(potential).__name__} is not registered in POTENTIALS")
+
+
+def save_potential(
+    directory: str | Path, potential: Potential, meta: Mapping[str, Any] | None = None
+) -> None:
+    """Write a potential to a folder.
+
+    Parameters
+    ----------
+    directory : path
+        Made where it is missing; an older potential in it is replaced.
+    potential : Potential
+        Of a kind registered in `POTENTIALS`.
+    meta : mapping, optional
+        What JSON can hold, to be kept with it.
+    """
+    folder = Path(directory)
+    dtype = next(potential.parameters()).dtype
+    manifest = {
+        "format": FORMAT,
+        "name": _name_of(potential),
+        "hyper": potential.hyper,
+        "dtype": str(dtype).removeprefix("torch."),
+        "meta": dict(meta or {}),
+    }
+    write_aside(folder / WEIGHTS, save(_portable(potential.state_dict())))
+    # Last, because a folder without it is not a potential.
+    write_aside(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
+
+
+def load_potential(
+    directory: str | Path, *, device: torch.device | str = "cpu"
+) -> tuple[Potential, dict[str, Any]]:
+    """Read what :func:`save_potential` wrote.
+
+    Returns
+    -------
+    potential : Potential
+        In evaluation mode, with equal bits.
+    meta : dict
+
+    Raises
+    ------
+    DataError
+        If the folder holds no potential, or one that is damaged.
+    """
+    folder = Path(directory)
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        if manifest["format"] != FORMAT:
+            raise DataError(
+                f"{folder / MANIFEST} has format {manifest['format']}; this version reads {FORMAT}."
+            )
+        with torch.random.fork_rng(devices=[]):
+            potential = build_potential(manifest["name"], **manifest["hyper"])
+        potential.to(getattr(torch, manifest["dtype"]))
+        tensors, _ = _read(folder / WEIGHTS)
+        potential.load_state_dict(tensors)
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{folder} holds no potential: {Path(error.filename).name} is missing."
+        ) from None
+    except (KeyError, ValueError, RuntimeError, AttributeError) as error:
+        raise DataError(f"The potential in {folder} cannot be read: {error}") from error
+    return potential.to(device).eval(), manifest["meta"]
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except SafetensorError as error:
+        raise DataError(f"{path} is damaged or no safetensors file: {error}") from error
+
+
+def save_state(directory: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write a training state as one file, so that it is never half old and half new."""
+    content = save(_portable(tensors), metadata={"facts": json.dumps(facts)})
+    write_aside(directory / STATE, content)
+
+
+def load_state(directory: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Return the tensors and facts of a training state, or None where there is none yet."""
+    if not (directory / STATE).exists():
+        return None
+    tensors, metadata = _read(directory / STATE)
+    return tensors, json.loads(metadata["facts"])

@@ -1,0 +1,68 @@
+"""The loss on energies and forces."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .batches import Batch, FrameStore, Targets
+from .configuration import TrainingConfig
+from .potentials import Potential, energy_and_forces
+from .potentials.base import reference_sum
+
+#: Below this error, in units of σ, the loss is a parabola: its gradient fades with the error.
+SMOOTH = 0.01
+
+
+def batch_loss(
+    potential: Potential,
+    batch: Batch,
+    targets: Targets,
+    level: str,
+    config: TrainingConfig,
+    *,
+    differentiable: bool,
+) -> Tensor:
+    """Return w_E ⟨|ΔE| / (√N σ)⟩ + w_F ⟨‖ΔF_i‖ / σ⟩, with |x| smoothed to √(x² + SMOOTH²).
+
+    The first mean is over structures with energies, the second over atoms of structures with
+    forces; σ is the scale of the level, in eV and eV/Å. Errors of energies grow like √N where
+    atoms err independently, so that sizes count alike.
+
+    Parameters
+    ----------
+    potential : Potential
+    batch, targets : Batch, Targets
+    level : str
+    config : TrainingConfig
+        For the weights.
+    differentiable : bool
+        Keep the graph, for gradients of the loss.
+    """
+    energies, forces = energy_and_forces(
+        potential, batch, level=level, differentiable=differentiable, references=False
+    )
+    scale = potential.scales[potential.level_index(level)]
+    above = (targets.energy - reference_sum(potential, batch, level)).to(energies.dtype)
+    wrong = (energies - above) / (scale * batch.mask.sum(1).sqrt())
+    off = (forces - targets.forces) / scale
+    loss_e = _mean(wrong.square(), targets.has_energy)
+    loss_f = _mean(off.square().sum(-1), targets.has_forces[:, None] & batch.mask)
+    return config.energy_weight * loss_e + config.force_weight * loss_f
+
+
+def _mean(squares: Tensor, there: Tensor) -> Tensor:
+    sizes = torch.where(there, (squares + SMOOTH**2).sqrt(), 0.0)
+    return sizes.sum() / there.sum().clamp(min=1)
+
+
+def mean_loss(potential: Potential, store: FrameStore, level: str, config: TrainingConfig) -> float:
+    """Return the loss of all frames of a store, batches of 64 weighted by their sizes."""
+    total = 0.0
+    for start in range(0, len(store), 64):
+        rows = np.arange(start, min(start + 64, len(store)))
+        batch, targets = store.labelled(rows)
+        loss = batch_loss(potential, batch, targets, level, config, differentiable=False)
+        total += float(loss) * len(rows)
+    return total / len(store)

@@ -1,0 +1,78 @@
+"""Energies and forces of conformers from a potential."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..diversity.conformers import ConformerSet, Labels
+from .batches import FrameStore
+from .potentials import Potential, energy_and_forces
+
+#: Most atoms of a batch, padding included; bounds the memory of a prediction.
+ATOMS_PER_BATCH = 2048
+
+
+def predict(
+    potential: Potential,
+    data: ConformerSet,
+    *,
+    level: str | None = None,
+    cutoff: float | None = None,
+    batch_size: int = 64,
+    device: torch.device | str | None = None,
+) -> Labels:
+    """Predict energies and forces.
+
+    Parameters
+    ----------
+    potential : Potential
+    data : ConformerSet
+        Its labels are not looked at.
+    level : str, optional
+        Level of theory; the potential's first by default.
+    cutoff : float, optional
+        In Å; the trained one by default.
+    batch_size : int
+        Most conformers of a batch; batches of large structures are smaller.
+    device : torch.device or str, optional
+        Where to compute; by default where the potential is. The potential is moved there.
+
+    Returns
+    -------
+    Labels
+        In the order of the set, with the potential's reference energies. Whether energies
+        compare between molecules, `potential.energies_are_absolute` tells.
+    """
+    if device is not None:
+        potential = potential.to(device)
+    weights = next(potential.parameters())
+    store = FrameStore(data, device=weights.device, dtype=weights.dtype)
+    place = potential.level_index(level)
+    energy = np.zeros(len(data))
+    forces = np.zeros((data.n_atoms, 3), dtype=np.dtype(str(weights.dtype).removeprefix("torch.")))
+    # Sorted by size, so that little of a batch is padding.
+    order = np.argsort(store.counts, kind="stable")
+    begin = 0
+    while begin < len(order):
+        end = begin + 1
+        while (
+            end < len(order)
+            and end - begin < batch_size
+            and (end - begin + 1) * store.counts[order[end]] <= ATOMS_PER_BATCH
+        ):
+            end += 1
+        rows = order[begin:end]
+        batch = store.batch(rows)
+        e, f = energy_and_forces(potential, batch, cutoff, level)
+        energy[rows] = e.cpu().numpy()
+        atoms = np.concatenate([np.arange(data.offsets[i], data.offsets[i + 1]) for i in rows])
+        forces[atoms] = f[batch.mask].cpu().numpy()
+        begin = end
+    seen = potential.seen[place].nonzero().flatten().tolist()
+    table = potential.references[place]
+    return Labels(
+        energy=energy,
+        forces=forces,
+        reference_energies={int(z): float(table[z]) for z in seen},
+    )

@@ -1,0 +1,159 @@
+"""Everything that changes during a fit, and its way to disk and back."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..diversity.errors import ConfigurationError
+from .checkpoints import load_state, save_state
+from .configuration import TrainingConfig, learning_rate
+from .potentials import Potential
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """A fitted potential.
+
+    Parameters
+    ----------
+    potential : Potential
+        With the running mean of the weights, or the best of them where training stopped early.
+    history : dict of str to array
+        `loss`, `learning_rate` (one per update); `validation_update`, `validation_loss`;
+        `monitor_update` and one array for each value that the monitor returned.
+    updates : int
+        Updates done; fewer than asked only after early stopping.
+    """
+
+    potential: Potential
+    history: dict[str, np.ndarray]
+    updates: int
+
+
+class TrainingState:
+    """Weights, their running mean, optimizer and history.
+
+    Batches and learning rates are pure functions of the update, so that this is all of it.
+
+    Parameters
+    ----------
+    potential : Potential
+        Trained in place.
+    config : TrainingConfig
+    """
+
+    def __init__(self, potential: Potential, config: TrainingConfig) -> None:
+        self.potential, self.config = potential, config
+        self.average = copy.deepcopy(potential).requires_grad_(False)
+        # All weights are views of one tensor: clipping, AdamW and mean are one operation each.
+        self.weights = _flattened(potential)
+        self.mean = _flattened(self.average)
+        self.parameters = list(potential.parameters())
+        self.optimizer = torch.optim.AdamW(
+            [self.weights], lr=0.0, weight_decay=config.weight_decay, fused=True
+        )
+        self.update = 0
+        self.losses = np.zeros(config.n_updates)
+        self.validation: list[tuple[int, float]] = []
+        self.monitored: list[tuple[int, dict[str, float]]] = []
+        self.best: Tensor | None = None
+        self.finished = False
+
+    def step(self, loss: Tensor) -> None:
+        """Make one update."""
+        gradients = torch.autograd.grad(loss, self.parameters, materialize_grads=True)
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        flat *= (self.config.clip / (torch.linalg.vector_norm(flat) + 1e-12)).clamp(max=1.0)
+        self.weights.grad = flat
+        self.optimizer.param_groups[0]["lr"] = learning_rate(self.config, self.update)
+        self.optimizer.step()
+        # Early on the mean of all weights so far, or it would remember the initial ones.
+        kept = min(self.config.ema_decay, (1 + self.update) / (10 + self.update))
+        self.mean.lerp_(self.weights.detach(), 1.0 - kept)
+        self.update += 1
+
+    def save(self, directory: Path, fingerprint: str) -> None:
+        """Write a checkpoint; the fingerprint names the fit that it belongs to."""
+        tensors = {"weights": self.weights, "mean": self.mean}
+        tensors |= {f"adam.{k}": v for k, v in self.optimizer.state[self.weights].items()}
+        tensors["losses"] = torch.from_numpy(self.losses[: self.update])
+        if self.best is not None:
+            tensors["best"] = self.best
+        facts = {
+            "fingerprint": fingerprint,
+            "update": self.update,
+            "validation": self.validation,
+            "monitored": self.monitored,
+            "finished": self.finished,
+        }
+        save_state(directory, tensors, facts)
+
+    def load(self, directory: Path, fingerprint: str) -> None:
+        """Go on from the checkpoint in a folder, where there is one."""
+        found = load_state(directory)
+        if found is None:
+            return
+        tensors, facts = found
+        if facts["fingerprint"] != fingerprint:
+            raise ConfigurationError(
+                f"{directory} holds the checkpoint of another fit (other data, seed or options): "
+                "choose another folder, or remove it."
+            )
+        device = self.weights.device
+        with torch.no_grad():
+            self.weights.copy_(tensors["weights"])
+            self.mean.copy_(tensors["mean"])
+        for key in ("step", "exp_avg", "exp_avg_sq"):
+            self.optimizer.state[self.weights][key] = tensors[f"adam.{key}"].to(device)
+        self.best = tensors["best"].to(device) if "best" in tensors else None
+        self.update = facts["update"]
+        self.losses[: self.update] = tensors["losses"].numpy()
+        self.validation = [(int(u), float(x)) for u, x in facts["validation"]]
+        self.monitored = [(int(u), dict(x)) for u, x in facts["monitored"]]
+        self.finished = facts["finished"]
+
+    def validate(self, loss: float) -> bool:
+        """Keep a validation loss; True where it is time to stop."""
+        self.validation.append((self.update, loss))
+        if self.config.patience is None:
+            return False
+        losses = [x for _, x in self.validation]
+        best = int(np.argmin(losses))
+        if best == len(losses) - 1:
+            self.best = self.mean.clone()
+        return len(losses) - 1 - best >= self.config.patience
+
+    def result(self) -> FitResult:
+        """Return what was fitted so far."""
+        if self.best is not None:
+            self.mean.copy_(self.best)
+        for p in self.average.parameters():
+            p.data = p.data.clone()  # no longer views, which a pickle would store whole each
+        rates = [learning_rate(self.config, u) for u in range(self.update)]
+        history: dict[str, np.ndarray] = {
+            "loss": self.losses[: self.update].copy(),
+            "learning_rate": np.array(rates),
+            "validation_update": np.array([u for u, _ in self.validation], dtype=np.int64),
+            "validation_loss": np.array([x for _, x in self.validation]),
+            "monitor_update": np.array([u for u, _ in self.monitored], dtype=np.int64),
+        }
+        for name in dict.fromkeys(k for _, values in self.monitored for k in values):
+            history[name] = np.array([v.get(name, np.nan) for _, v in self.monitored])
+        return FitResult(self.average.eval(), history, self.update)
+
+
+def _flattened(potential: Potential) -> Tensor:
+    """Make all parameters views of one tensor, in their order, and return it."""
+    parameters = list(potential.parameters())
+    flat = torch.cat([p.detach().flatten() for p in parameters])
+    begin = 0
+    for p in parameters:
+        p.data = flat[begin : begin + p.numel()].view_as(p)
+        begin += p.numel()
+    return flat.requires_grad_(parameters[0].requires_grad)
