@@ -32,7 +32,7 @@ def row(molecule: str, seed: int) -> None:
     config = TrainingConfig(device="cpu")
     start, cpu = time.perf_counter(), time.process_time()
     result = fit(
-        {"name": "painn"},
+        {"name": "factorised_painn"},
         data,
         level=level,
         train=np.arange(950),

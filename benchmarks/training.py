@@ -1,4 +1,4 @@
-"""Training steps of PaiNN and SchNet, PaiNN against SchNetPack's where that is installed.
+"""Training steps of all potentials, PaiNN and its kin against SchNetPack's PaiNN if installed.
 
 `requirements-schnetpack.txt` says how. Both sides learn the same frames with the same loss,
 optimizer, batch size and learning rate on one thread; the results count as equal where the force
@@ -85,23 +85,28 @@ def main() -> int:
     config = TrainingConfig(n_updates=400, device="cpu")
     for features in (32, 64):
         size = {"n_features": features, "n_layers": 2, "n_basis": 8, "cutoff": 5.0}
-        ours = train(data, {"name": "painn", **size}, config)
-        theirs = peer(data, ours["scale"], {**config.model_dump(), **size, "n_test": N_TEST})
-        mae = {"ours": ours["force_mae"]}
-        if theirs is not None:
-            mae["peer"] = theirs["force_mae"]
-        emit(
-            f"train_step_painn_{features}",
-            ours=ours["ms"],
-            peer=None if theirs is None else theirs["ms"],
-            peer_name=None if theirs is None else f"SchNetPack {theirs['version']} PaiNN",
-            unit="ms/update",
-            equal=None if theirs is None else bool(mae["ours"] < 1.15 * mae["peer"]),
-            batch=config.batch_size,
-            atoms=int(data.counts[0]),
-            force_mae_ev_per_angstrom={k: round(v, 4) for k, v in mae.items()},
-            updates=config.n_updates,
-        )
+        ours = {
+            name: train(data, {"name": name, **size}, config)
+            for name in ("painn", "factorised_painn")
+        }
+        scale = ours["painn"]["scale"]
+        theirs = peer(data, scale, {**config.model_dump(), **size, "n_test": N_TEST})
+        for name, measured in ours.items():
+            mae = {"ours": measured["force_mae"]}
+            if theirs is not None:
+                mae["peer"] = theirs["force_mae"]
+            emit(
+                f"train_step_{name}_{features}",
+                ours=measured["ms"],
+                peer=None if theirs is None else theirs["ms"],
+                peer_name=None if theirs is None else f"SchNetPack {theirs['version']} PaiNN",
+                unit="ms/update",
+                equal=None if theirs is None else bool(mae["ours"] < 1.15 * mae["peer"]),
+                batch=config.batch_size,
+                atoms=int(data.counts[0]),
+                force_mae_ev_per_angstrom={k: round(v, 4) for k, v in mae.items()},
+                updates=config.n_updates,
+            )
     ours = train(data, {"name": "schnet", "n_features": 64}, config)
     emit(
         "train_step_schnet_64",

@@ -21,7 +21,7 @@ class TrainConfiguration(Section):
 
     seed: int = Field(0, ge=0)
     """Root of the streams for initial weights, batches and the choice of validation frames."""
-    potential: dict[str, Any] = Field(default_factory=lambda: {"name": "painn"})
+    potential: dict[str, Any] = Field(default_factory=lambda: {"name": "factorised_painn"})
     """Name and hyper-parameters of the potential."""
     training: TrainingConfig = TrainingConfig()
     """Updates, batch size, learning rate, losses, early stopping."""

@@ -7,6 +7,7 @@ from .configuration import TrainingConfig
 from .potentials import (
     POTENTIALS,
     AtomicOutput,
+    FactorisedPaiNN,
     PaiNN,
     Potential,
     SchNet,
@@ -23,6 +24,7 @@ __all__ = [
     "POTENTIALS",
     "AtomicOutput",
     "Batch",
+    "FactorisedPaiNN",
     "FitResult",
     "FrameStore",
     "Neighbours",

@@ -64,7 +64,7 @@ class TradeoffConfiguration(Section):
     hold_outs: HoldOutSection = HoldOutSection()
     fixed_budget: FixedBudgetSection | None = FixedBudgetSection()
     fixed_molecules: FixedMoleculesSection | None = FixedMoleculesSection()
-    potential: dict[str, Any] = Field(default_factory=lambda: {"name": "painn"})
+    potential: dict[str, Any] = Field(default_factory=lambda: {"name": "factorised_painn"})
     """Name and hyper-parameters of the potential."""
     training: TrainingConfig = TrainingConfig()
     """The same number of updates in every cell; a quarter of it for the check."""

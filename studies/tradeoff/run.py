@@ -48,7 +48,7 @@ Progress = Callable[[str, float, float], None]
 
 #: Share of the updates of the second fit of every cell, which tells what more updates would do.
 QUARTER = 0.25
-#: Measured seconds of one core per update and structure of a batch, PaiNN with at most 64 features.
+#: Measured seconds of one core per update and structure of a batch, at most 64 features.
 _SECONDS_PER_STRUCTURE = 0.0012
 
 

@@ -1,18 +1,23 @@
 import pytest
 
 from breadth.diversity.errors import ConfigurationError
-from breadth.training import POTENTIALS, PaiNN, SchNet, build_potential
+from breadth.training import POTENTIALS, FactorisedPaiNN, PaiNN, SchNet, build_potential
 from breadth.training.testing import PotentialContract
+
+
+class TestFactorisedPaiNN(PotentialContract):
+    def build(self, levels=("default",)):
+        return FactorisedPaiNN(cutoff=4.0, n_features=16, n_basis=4, levels=levels)
+
+
+class TestDeepFactorisedPaiNN(PotentialContract):
+    def build(self, levels=("default",)):
+        return FactorisedPaiNN(cutoff=3.5, n_features=8, n_layers=3, n_basis=2, levels=levels)
 
 
 class TestPaiNN(PotentialContract):
     def build(self, levels=("default",)):
-        return PaiNN(cutoff=4.0, n_features=16, n_basis=4, levels=levels)
-
-
-class TestDeepPaiNN(PotentialContract):
-    def build(self, levels=("default",)):
-        return PaiNN(cutoff=3.5, n_features=8, n_layers=3, n_basis=2, levels=levels)
+        return PaiNN(cutoff=4.0, n_features=8, n_layers=2, n_basis=6, levels=levels)
 
 
 class TestSchNet(PotentialContract):
@@ -27,11 +32,11 @@ def test_hyper_parameters_rebuild(name):
 
 
 def test_unknown_names_are_told():
-    with pytest.raises(ConfigurationError, match="painn, schnet"):
+    with pytest.raises(ConfigurationError, match="factorised_painn, painn, schnet"):
         build_potential("pain")
     with pytest.raises(ConfigurationError, match="n_features"):
         build_potential("painn", features=3)
     with pytest.raises(ConfigurationError, match="multiple"):
-        build_potential("painn", n_features=30)
+        build_potential("factorised_painn", n_features=30)
     with pytest.raises(ConfigurationError, match="'b'"):
         build_potential("painn", levels=("a",)).level_index("b")

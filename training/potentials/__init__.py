@@ -6,20 +6,25 @@ from typing import Any
 
 from ...diversity.errors import ConfigurationError
 from .base import AtomicOutput, Potential, energy_and_forces, energy_forces_stress
+from .factorised_painn import FactorisedPaiNN
 from .painn import PaiNN
 from .schnet import SchNet
 
-POTENTIALS: dict[str, type[Potential]] = {"painn": PaiNN, "schnet": SchNet}
+POTENTIALS: dict[str, type[Potential]] = {
+    "factorised_painn": FactorisedPaiNN,
+    "painn": PaiNN,
+    "schnet": SchNet,
+}
 
 
-def build_potential(name: str = "painn", **hyper: Any) -> Potential:
+def build_potential(name: str = "factorised_painn", **hyper: Any) -> Potential:
     """Return a fresh potential; its initial weights come from torch's global generator.
 
     Parameters
     ----------
-    name : {'painn', 'schnet'}
+    name : {'factorised_painn', 'painn', 'schnet'}
     **hyper
-        Hyper-parameters of the potential; see :class:`PaiNN` and :class:`SchNet`.
+        Hyper-parameters of the potential; see the classes.
 
     Raises
     ------
@@ -42,6 +47,7 @@ def build_potential(name: str = "painn", **hyper: Any) -> Potential:
 __all__ = [
     "POTENTIALS",
     "AtomicOutput",
+    "FactorisedPaiNN",
     "PaiNN",
     "Potential",
     "SchNet",

@@ -1,4 +1,4 @@
-"""PaiNN with factorised filters: equivariant messages that are batched matrix products."""
+"""PaiNN: equivariant messages with a filter for every channel of every pair."""
 
 from __future__ import annotations
 
@@ -12,30 +12,21 @@ from torch.nn.functional import silu
 from ...diversity.errors import ConfigurationError
 from ..batches import Batch, Neighbours
 from .base import N_ELEMENTS, Potential
-from .radial import BesselBasis, pair_distances
-
-# Inside, channels come first and atoms last: scalars are (F, B·N), vectors (3, F, B·N), and
-# channel f = c K + k belongs to radial function k. Elementwise work then runs over whole rows,
-# every linear map is one matrix product, and the operands of the batched products are views.
+from .radial import BesselBasis, envelope, pair_distances
 
 
 class PaiNN(Potential):
-    """Polarisable atom interaction network, after K. Schütt et al., arXiv:2102.03150.
+    """Polarisable atom interaction network, K. Schütt, O. Unke, M. Gastegger, arXiv:2102.03150.
 
-    Atoms carry F scalars s and F vectors v. The paper's message multiplies each channel of each
-    neighbour by its own filter, a learned sum of K radial functions. Here channels are dealt to
-    the radial functions, F/K channels each, and linear maps stand before and after the sum over
-    neighbours: a filter is then a matrix Σ_k e_k(r) M_k P_k with M_k P_k of rank F/K, instead of
-    a diagonal one. The sum over neighbours needs no array of pairs × F and is one batched matrix
-    product, which also yields Σ_j e_k(r_ij) r_ij·v_j, a message from vectors to scalars that the
-    paper's PaiNN lacks. `benchmarks/training.py` compares time and error with the paper's form.
+    Equations 7–10 of the paper, with Bessel functions of the distance and this suite's envelope
+    (1 − r²/c²)³ in place of the cosine, whose curvature jumps at the cutoff.
 
     Parameters
     ----------
     cutoff : float
         In Å.
     n_features : int
-        F; a multiple of `n_basis`.
+        F, scalars and vectors of each atom.
     n_layers : int
         Rounds of messages.
     n_basis : int
@@ -48,15 +39,15 @@ class PaiNN(Potential):
         *,
         cutoff: float = 5.0,
         n_features: int = 64,
-        n_layers: int = 2,
-        n_basis: int = 8,
+        n_layers: int = 3,
+        n_basis: int = 20,
         levels: Sequence[str] = ("default",),
     ) -> None:
         super().__init__(cutoff=cutoff, levels=levels, n_features=n_features)
-        if n_features % n_basis or n_layers < 1:
+        if n_layers < 1 or n_basis < 1:
             raise ConfigurationError(
-                f"PaiNN needs n_layers ≥ 1 and n_features a multiple of n_basis, not {n_layers} "
-                f"layers, {n_features} features and {n_basis} radial functions."
+                f"PaiNN needs at least one layer and one radial function, not {n_layers} and "
+                f"{n_basis}."
             )
         self._hyper = {
             "cutoff": float(cutoff),
@@ -67,9 +58,8 @@ class PaiNN(Potential):
         }
         self.basis = BesselBasis(n_basis, cutoff)
         self.embedding = nn.Embedding(N_ELEMENTS, n_features)
-        self.layers = nn.ModuleList(
-            _Layer(n_features, first=i == 0, last=i == n_layers - 1) for i in range(n_layers)
-        )
+        self.messages = nn.ModuleList(_Message(n_features, n_basis) for _ in range(n_layers))
+        self.updates = nn.ModuleList(_Update(n_features) for _ in range(n_layers))
 
     @property
     def hyper(self) -> dict[str, Any]:
@@ -79,170 +69,68 @@ class PaiNN(Potential):
     def depth(self) -> list[str]:
         """Return the names of all parameters from the input to the heads."""
         names = [name for name, _ in self.named_parameters()]
-        blocks = ["embedding.", *(f"layers.{i}." for i in range(len(self.layers))), "heads."]
+        rounds = [
+            f"{part}.{i}." for i in range(len(self.messages)) for part in ("messages", "updates")
+        ]
+        blocks = ["embedding.", *rounds, "heads."]
         return [name for block in blocks for name in names if name.startswith(block)]
 
     def represent(self, batch: Batch, pairs: Neighbours, cutoff: float) -> Tensor:
         """Return the scalars s (B, N, F) after the last round."""
-        exchange = _exchange(batch, pairs, self.basis, cutoff)
-        s = self.embedding(batch.numbers.flatten()).t()
-        v: Tensor | None = None
-        for layer in self.layers:
-            s, v = layer(s, v, exchange)
-        return s.t().view(*batch.numbers.shape, -1)
+        squared, inverse = pair_distances(pairs, cutoff)
+        radial = self.basis(squared, inverse, cutoff, dim=-1)
+        fading = envelope(squared, cutoff)[..., None]
+        directions = (pairs.vectors * inverse[..., None])[..., None]  # (B, N, K, 3, 1)
+        s = self.embedding(batch.numbers)
+        v = s.new_zeros(*s.shape[:2], 3, s.shape[-1])
+        for message, update in zip(self.messages, self.updates, strict=True):
+            s, v = message(s, v, radial, fading, directions, pairs)
+            s, v = update(s, v)
+        return s
 
 
-class _DenseExchange:
-    """Sums over all atoms j of e_k(r_ij) x_j and e_k(r_ij) r_ij x_j, with r_ij = r_i − r_j.
+class _Message(nn.Module):
+    """Equations 7 and 8: what the neighbours send."""
 
-    Because r_ij is a difference, the sums with it are taken with r_j alone and completed on atom
-    i: Σ e r_ij x_j = r_i Σ e x_j − Σ e r_j x_j. All sums are one product with one array of pairs.
-    Positions are taken from the centre of the structure, so that little cancels.
-
-    Parameters
-    ----------
-    radial : Tensor, shape (K, B, N, N)
-        e_k, symmetric in the two atoms.
-    places : Tensor, shape (3, 1, B·N)
-        Positions.
-    """
-
-    def __init__(self, radial: Tensor, places: Tensor) -> None:
-        self.shape = radial.shape[:3]
-        self.radial = radial.flatten(0, 1)
-        self.places = places
-
-    def scalars(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Take scalars (F, B·N) to Σ e x, (F, B·N), and Σ e r x, (3, F, B·N)."""
-        f = len(x)
-        near, moments = self._sums(torch.cat([x, (self.places * x).flatten(0, 1)])).split(
-            [f, 3 * f]
-        )
-        return near, self.places * near - moments.view(3, f, -1)
-
-    def both(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Take scalars and vectors (3, F, B·N) to Σ e x, Σ e r·v, Σ e r x and Σ e v."""
-        f = len(x)
-        along = (self.places * v).sum(0)
-        parts = torch.cat([x, along, (self.places * x).flatten(0, 1), v.flatten(0, 1)])
-        near, along, moments, carried = self._sums(parts).split([f, f, 3 * f, 3 * f])
-        carried = carried.view(3, f, -1)
-        turned = (self.places * carried).sum(0) - along
-        return near, turned, self.places * near - moments.view(3, f, -1), carried
-
-    def _sums(self, x: Tensor) -> Tensor:
-        k, b, n = self.shape
-        out = torch.bmm(x.view(-1, k * b, n).transpose(0, 1), self.radial)
-        return out.transpose(0, 1).reshape(-1, b * n)
-
-
-class _ListedExchange:
-    """The same sums over padded lists of J neighbours, periodic images among them.
-
-    Parameters
-    ----------
-    pairs : Neighbours
-    radial : Tensor, shape (K, B, N, J)
-    vectors : Tensor, shape (B, N, J, 3)
-        From the neighbour to the atom.
-    """
-
-    def __init__(self, pairs: Neighbours, radial: Tensor, vectors: Tensor) -> None:
-        assert pairs.index is not None
-        k, b, n, j = radial.shape
-        self.shape = (k, b * n, j)
-        rows = torch.arange(b, device=radial.device)[:, None, None] * n + pairs.index
-        self.rows = rows.flatten()
-        angular = torch.cat([torch.ones_like(vectors[..., :1]), vectors], -1)
-        self.weights = (radial[..., None] * angular).view(k * b * n, j, 4)
-
-    def scalars(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Take scalars (F, B·N) to Σ e x, (F, B·N), and Σ e r x, (3, F, B·N)."""
-        out = self._sums(x)
-        return out[0], out[1:]
-
-    def both(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Take scalars and vectors (3, F, B·N) to Σ e x, Σ e r·v, Σ e r x and Σ e v."""
-        out = self._sums(torch.cat([x, v.flatten(0, 1)])).view(4, 4, *x.shape)
-        turned = out[1:, 1:].diagonal(dim1=0, dim2=1).sum(-1)
-        return out[0, 0], turned, out[1:, 0], out[0, 1:]
-
-    def _sums(self, x: Tensor) -> Tensor:
-        k, atoms, j = self.shape
-        near = x.index_select(1, self.rows).view(-1, k * atoms, j).transpose(0, 1)
-        out = torch.bmm(near, self.weights)  # (K·B·N, R, 4)
-        return out.permute(2, 1, 0).reshape(4, -1, atoms)
-
-
-def _exchange(
-    batch: Batch, pairs: Neighbours, basis: BesselBasis, cutoff: float
-) -> _DenseExchange | _ListedExchange:
-    squared, inverse = pair_distances(pairs, cutoff)
-    radial = basis(squared, inverse, cutoff, dim=0)
-    if pairs.index is not None:
-        return _ListedExchange(pairs, radial, -pairs.vectors)
-    with torch.no_grad():  # the result does not depend on it
-        there = batch.mask[..., None]
-        centre = (batch.positions * there).sum(1, keepdim=True) / there.sum(1, keepdim=True)
-    places = (batch.positions - centre).flatten(0, 1).t()[:, None]
-    return _DenseExchange(radial, places.contiguous())
-
-
-class _Linear(nn.Module):
-    """A linear map of channels: of scalars (F, A) with bias, of vectors (3, F, A) without."""
-
-    def __init__(self, inward: int, outward: int, *, bias: bool = True) -> None:
+    def __init__(self, f: int, n_basis: int) -> None:
         super().__init__()
-        made = nn.Linear(inward, outward, bias=bias)
-        self.weight, self.bias = made.weight, made.bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.bias is None:
-            # `matmul` would transpose the vectors to make one product of three.
-            return torch.bmm(self.weight.expand(3, -1, -1), x)
-        return torch.addmm(self.bias[:, None], self.weight, x)
-
-
-class _Layer(nn.Module):
-    """One round: exchange with the neighbours, then mix scalars and vectors on each atom.
-
-    The first round has no vectors to send, the last one none to leave behind.
-    """
-
-    def __init__(self, f: int, *, first: bool, last: bool) -> None:
-        super().__init__()
-        self.last = last
-        self.send_in = _Linear(f, f)
-        self.send_out = _Linear(f, f if first else 2 * f)
-        if not first:
-            self.send_vectors = _Linear(f, f, bias=False)
-        self.mix_vectors = _Linear((1 if first else 3) * f, (1 if last else 2) * f, bias=False)
-        self.update_in = _Linear((3 if first else 4) * f, f)
-        self.update_out = _Linear(f, (1 if last else 2) * f)
+        self.filters = nn.Linear(n_basis, 3 * f, bias=False)
+        self.constant = nn.Parameter(torch.zeros(3 * f))
+        self.send_in = nn.Linear(f, f)
+        self.send_out = nn.Linear(f, 3 * f)
 
     def forward(
-        self, s: Tensor, v: Tensor | None, exchange: _DenseExchange | _ListedExchange
+        self,
+        s: Tensor,
+        v: Tensor,
+        radial: Tensor,
+        fading: Tensor,
+        directions: Tensor,
+        pairs: Neighbours,
     ) -> tuple[Tensor, Tensor]:
-        f = len(s)
+        # The radial functions hold the envelope already; the filter's constant takes it here.
+        filters = self.filters(radial) + self.constant * fading
         sent = self.send_out(silu(self.send_in(s)))
-        if v is None:
-            near, vectors = exchange.scalars(sent)
-            scalars = [s, near]
-        else:
-            own, gate = sent.split(f)
-            near, turned, spread, carried = exchange.both(own, self.send_vectors(v) * gate)
-            scalars = [s, near, turned]
-            vectors = torch.cat([spread, carried, v], 1)
-        mixed = self.mix_vectors(vectors)
-        if self.last:
-            measured, moved = mixed, mixed
-        else:
-            measured, moved = mixed.split(f, 1)
+        near_s = sent[:, None] if pairs.index is None else pairs.gather(sent)
+        near_v = v[:, None] if pairs.index is None else pairs.gather(v)
+        scalars, spread, carried = (filters * near_s).chunk(3, dim=-1)
+        vectors = spread[..., None, :] * directions + carried[..., None, :] * near_v
+        return s + scalars.sum(2), v + vectors.sum(2)
+
+
+class _Update(nn.Module):
+    """Equations 9 and 10: scalars and vectors of each atom mix."""
+
+    def __init__(self, f: int) -> None:
+        super().__init__()
+        self.mix = nn.Linear(f, 2 * f, bias=False)
+        self.gate_in = nn.Linear(2 * f, f)
+        self.gate_out = nn.Linear(f, 3 * f)
+
+    def forward(self, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        measured, moved = self.mix(v).chunk(2, dim=-1)
         # The offset keeps the norm differentiable where a vector vanishes by symmetry.
-        norms = (measured.square().sum(0) + 1e-8).sqrt()
-        change = self.update_out(silu(self.update_in(torch.cat([*scalars, norms]))))
-        if self.last:
-            return s + change, mixed
-        step, turn = change.split(f)
-        update = moved * turn
-        return s + step, update if v is None else v + update
+        norms = (measured.square().sum(2) + 1e-8).sqrt()
+        own, along, turn = self.gate_out(silu(self.gate_in(torch.cat([s, norms], -1)))).chunk(3, -1)
+        s = s + own + along * (measured * moved).sum(2)
+        return s, v + moved * turn[..., None, :]
