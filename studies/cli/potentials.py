@@ -16,7 +16,7 @@ def train(
     config: Path | None = None,
     set: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     level: str | None = None,
-    threads: int | None = None,
+    threads: int = 1,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -35,7 +35,7 @@ def train(
     level
         Level of theory to learn, where the data have several.
     threads
-        CPU threads; all cores by default.
+        CPU threads. Networks of this size are fastest on one.
     dry_run
         Print what would be fitted, and stop.
     json
@@ -46,7 +46,7 @@ def train(
     from ...diversity import read
     from ..configuration import dump, load
     from ..single import TrainConfiguration, train_potential
-    from .console import emit_json, listing, output, progress_bar, worker_count
+    from .console import emit_json, listing, output, progress_bar
 
     asked = load(TrainConfiguration, path=config, overrides=set or ())
     conformers = read(data)
@@ -57,7 +57,7 @@ def train(
         else:
             output().print(f"{conformers!r}\n\n{dump(asked)}", markup=False)
         return
-    torch.set_num_threads(threads or worker_count(1))
+    torch.set_num_threads(threads)
     with progress_bar() as show:
         learned = train_potential(
             conformers,

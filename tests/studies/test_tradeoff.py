@@ -20,7 +20,10 @@ from breadth.studies.tradeoff.cells import choose_molecules, hold_out, plan_cell
 BREADTH = Path(sys.executable).with_name("breadth")
 SMOKE = ("study", "tradeoff", "--preset", "smoke")
 #: A study that takes seconds: enough to be killed in, too small for anything else.
-TINY = ("--set", "training.n_updates=12", "pool.n_molecules=18", "hold_outs.n_molecules=2")
+TINY = (
+    *("--set", "training.n_updates=12", "pool.n_molecules=18", "hold_outs.n_molecules=2"),
+    "fixed_molecules=null",
+)
 
 
 def test_results_have_the_contracts_names(smoke):
