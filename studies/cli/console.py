@@ -53,11 +53,14 @@ def table(
     from rich import box
     from rich.table import Table
 
-    drawn = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    drawn = Table(box=box.SIMPLE_HEAD)
     for i, column in enumerate(columns):
         drawn.add_column(column, justify="left" if i < left else "right")
     for row in rows:
         drawn.add_row(*row)
+    if title is not None:
+        # Not the table's own title, which would wrap at the table's width.
+        output().print(f"[bold]{_escaped(title)}[/]")
     output().print(drawn)
 
 

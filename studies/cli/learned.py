@@ -48,8 +48,7 @@ def print_learned(results: xr.Dataset) -> None:
         )
     if flagged:
         output().print(
-            "* undertrained: the design's rank among its neighbours is another after a quarter of "
-            "the updates, so more training may change it again."
+            "* undertrained: another rank among the designs after a quarter of the updates."
         )
 
 
