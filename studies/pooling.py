@@ -24,6 +24,7 @@ from .configuration import Section
 from .executor import process_pool, run_units
 from .plan import FINISHED, finished, open_plan
 from .pool import SECONDS, geometry_units, label_unit, read_aside, read_set
+from .registry import label_engine
 from .store import Store, replace_file
 from .units import Unit
 
@@ -55,6 +56,11 @@ class PoolSection(Section):
     """Level of theory of the labels."""
     prior: str | None = "mmff94"
     """A cheap level whose own error stands beside every model's; null for none."""
+
+    def check_engines(self) -> None:
+        """Raise now, and not after the geometries are made, if a level of theory is unknown."""
+        for name in filter(None, (self.engine, self.prior)):
+            label_engine(name)
 
     def settings(self) -> GeometrySettings:
         """Return how geometries are made."""
@@ -123,6 +129,7 @@ def make_pool(
         Path, counts, and reasons for what was set aside.
     """
     tell = progress or (lambda phase, done, total: None)
+    asked.check_engines()
     store = Store(out)
     with store.locked():
         open_plan(out, "pool", asked, molecules=asked.digest())

@@ -53,7 +53,7 @@ def table(
     from rich import box
     from rich.table import Table
 
-    drawn = Table(box=box.SIMPLE_HEAD)
+    drawn = Table(box=box.SIMPLE_HEAD, show_header=any(columns))
     for i, column in enumerate(columns):
         drawn.add_column(column, justify="left" if i < left else "right")
     for row in rows:

@@ -16,6 +16,7 @@ from ...analysis import measure_errors
 from ...diversity import ConformerSet, DataError, concat
 from ...diversity.randomness import ordering
 from ...sampling.high_forces import force_norms
+from ...training import build_potential
 from ..contents import pool_contents
 from ..executor import process_pool, run_unit, run_units
 from ..models import fit_unit, predictions_unit
@@ -84,6 +85,8 @@ def run_tradeoff(
     ShortageError
         If designs or hold-outs cannot be filled.
     """
+    asked.pool.check_engines()
+    build_potential(**asked.potential)  # raises here if a hyper-parameter is wrong
     store = Store(out)
     with store.locked():
         open_plan(out, "tradeoff", asked, molecules=asked.pool.digest())

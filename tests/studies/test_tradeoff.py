@@ -228,6 +228,14 @@ def test_what_cannot_be_filled_says_what_is_short(planned):
         choose_molecules(many)
 
 
+def test_wrong_names_are_told_before_anything_is_made(tmp_path, run_breadth):
+    for override, named in (("potential.n_feature=3", "n_feature"), ("pool.engine=dft", "dft")):
+        result = run_breadth(*SMOKE, "--out", tmp_path / "x", "--set", override, check=False)
+        assert result.returncode == 1
+        assert named in result.stderr
+        assert not (tmp_path / "x").exists()
+
+
 def test_designs_that_would_be_two_of_one_name_are_refused():
     with pytest.raises(ConfigurationError, match="two designs of 7 × 3 would differ"):
         load(
