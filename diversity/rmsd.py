@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from rdkit import Chem
+from rdkit.Chem import rdMolAlign
 
 from .errors import DataError
-
-_BATCH = 200_000  # covariances at a time: some 30 MB
 
 
 def automorphisms(
@@ -78,8 +77,9 @@ def symmetry_rmsd(
 ) -> np.ndarray:
     """Return the least RMSD of heavy atoms between conformers of one molecule.
 
-    Least over proper rotations (Kabsch, Acta Cryst. A32, 922 (1976)) and over the symmetries of
-    the graph, so that turning a phenyl or tert-butyl group onto itself costs nothing.
+    Least over proper rotations (by RDKit) and over the symmetries of the graph, so that turning a
+    phenyl or tert-butyl group onto itself costs nothing. RDKit finds symmetries of its own, which
+    count the two oxygens of COOH as alike; here they are those of `automorphisms`.
 
     Parameters
     ----------
@@ -98,19 +98,27 @@ def symmetry_rmsd(
         In Å.
     """
     heavy, permutations = automorphisms(numbers, bonds, limit=limit)
-    left = _centred(positions, len(numbers), heavy)
-    right = left if others is None else _centred(others, len(numbers), heavy)
-    squared = np.empty((len(left), len(right)))
-    norms = (right**2).sum((1, 2))
-    rows = max(1, _BATCH // max(1, len(right) * len(permutations)))
-    relabelled = right[:, permutations]  # (m, P, h, 3)
-    for start in range(0, len(left), rows):
-        part = left[start : start + rows]
-        covariance = np.einsum("nhx,mphy->nmpxy", part, relabelled, optimize=True)
-        overlap = _largest_trace(covariance).max(axis=-1)
-        total = (part**2).sum((1, 2))[:, None] + norms[None]
-        squared[start : start + rows] = (total - 2.0 * overlap) / len(heavy)
-    return np.sqrt(np.maximum(squared, 0.0))
+    left = _frames(positions, len(numbers), heavy)
+    right = left if others is None else _frames(others, len(numbers), heavy)
+    maps = [
+        list(zip(relabelled, range(len(heavy)), strict=True))
+        for relabelled in permutations.tolist()
+    ]
+    probe = _conformers(left)
+    if others is None:
+        distances = np.zeros((len(left), len(left)))
+        rows, columns = np.tril_indices(len(left), -1)
+        if len(rows):
+            values = rdMolAlign.GetAllConformerBestRMS(probe, numThreads=1, map=maps)
+            distances[rows, columns] = distances[columns, rows] = values
+        return distances
+    reference = _conformers(right)
+    return np.array(
+        [
+            [rdMolAlign.GetBestRMS(probe, reference, i, j, maps) for j in range(len(right))]
+            for i in range(len(left))
+        ]
+    ).reshape(len(left), len(right))
 
 
 def distinct_conformers(distances: np.ndarray, threshold: float) -> np.ndarray:
@@ -135,13 +143,17 @@ def distinct_conformers(distances: np.ndarray, threshold: float) -> np.ndarray:
     return np.array(kept, dtype=np.int64)
 
 
-def _centred(positions: np.ndarray, n_atoms: int, heavy: np.ndarray) -> np.ndarray:
-    frames = np.asarray(positions, dtype=np.float64).reshape(-1, n_atoms, 3)[:, heavy]
-    return frames - frames.mean(axis=1, keepdims=True)
+def _frames(positions: np.ndarray, n_atoms: int, heavy: np.ndarray) -> np.ndarray:
+    return np.asarray(positions, dtype=np.float64).reshape(-1, n_atoms, 3)[:, heavy]
 
 
-def _largest_trace(covariance: np.ndarray) -> np.ndarray:
-    """Return max over proper rotations R of trace(R C): Σσ, the least σ signed by det C."""
-    values = np.linalg.svd(covariance, compute_uv=False)
-    sign = np.sign(np.linalg.det(covariance))
-    return values[..., 0] + values[..., 1] + np.where(sign < 0, -1.0, 1.0) * values[..., 2]
+def _conformers(frames: np.ndarray) -> Chem.Mol:
+    """Return bare atoms with these conformers; what they are is said by the maps."""
+    atoms = Chem.RWMol()
+    for _ in range(frames.shape[1]):
+        atoms.AddAtom(Chem.Atom(0))
+    for frame in frames:
+        conformer = Chem.Conformer(len(frame))
+        conformer.SetPositions(np.ascontiguousarray(frame))
+        atoms.AddConformer(conformer, assignId=True)
+    return atoms.GetMol()

@@ -94,7 +94,13 @@ def run_units(
                 running[executor.submit(run_unit, store.root, waiting.pop(unit.key))] = unit
             if not running:
                 raise ValueError(f"units wait for each other: {sorted(waiting)}")
-        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        try:
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+        except KeyboardInterrupt:
+            # Or the executor would work off all that is queued before it lets go.
+            for future in running:
+                future.cancel()
+            raise
         for future in done:
             unit = running.pop(future)
             error = future.exception()
