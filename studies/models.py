@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -116,13 +115,7 @@ def read_predictions(store: Store, key: str) -> tuple[list[str], np.ndarray, np.
     """Return ids, energies (n,) in eV and forces (A, 3) in eV/Å of a unit's predictions."""
     folder = store.folder(key)
     arrays = load_file(folder / "predictions.safetensors")
-    content = read_unit(folder)
-    return selected(store, content.inputs["test"]), arrays["energy"], arrays["forces"]
-
-
-def read_unit(folder: Path) -> Unit:
-    """Return the unit of a finished folder."""
-    return Unit(**json.loads((folder / "unit.json").read_text()))
+    return selected(store, store.unit(key).inputs["test"]), arrays["energy"], arrays["forces"]
 
 
 def _force_mae(potential: Potential, conformers: ConformerSet, level: str) -> float:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -142,8 +141,7 @@ def run_selection(unit: Unit, store: Store, folder: Path) -> None:
 
 def selected(store: Store, key: str) -> list[str]:
     """Return the ids of a finished selection."""
-    content: dict[str, Any] = json.loads((store.folder(key) / "unit.json").read_text())
-    ids: list[str] = content["parameters"]["ids"]
+    ids: list[str] = store.unit(key).parameters["ids"]
     return ids
 
 

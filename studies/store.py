@@ -38,6 +38,10 @@ class Store:
         """Return the folder of a finished unit."""
         return self.root / "units" / key
 
+    def unit(self, key: str) -> Unit:
+        """Return the unit of a finished folder."""
+        return Unit(**json.loads((self.folder(key) / "unit.json").read_text()))
+
     def has(self, unit: Unit) -> bool:
         """Say whether a unit is finished."""
         return self.folder(unit.key).is_dir()

@@ -15,7 +15,7 @@ import xarray as xr
 from ...analysis import measure_errors
 from ...diversity import ConformerSet, DataError, concat
 from ...diversity.randomness import ordering
-from ...sampling.high_forces import force_norms
+from ...sampling.high_forces import high_forces
 from ...training import build_potential
 from ..contents import pool_contents
 from ..executor import process_pool, run_unit, run_units
@@ -23,11 +23,11 @@ from ..models import fit_unit, predictions_unit
 from ..plan import FINISHED, finished, open_plan
 from ..pool import (
     SECONDS,
-    by_id,
     geometry_units,
     label_unit,
     read_aside,
     read_set,
+    rows_by_id,
     selection_unit,
 )
 from ..pooling import counter, link_pool, pool_unit, sample
@@ -248,12 +248,10 @@ def _with_high_forces(
     """Add the hold-out of high forces, which needs labels: one set for all cells."""
     if not asked.hold_outs.high_forces:
         return cells
-    level = asked.pool.engine
-    trained = force_norms(by_id(pool, sorted(training_ids(cells))), level)
-    limit = trained.mean() + trained.std()
-    unseen = list(cells[0].tests["unseen_molecules"])
-    norms = force_norms(by_id(pool, unseen), level)
-    high = tuple(i for i, norm in zip(unseen, norms, strict=True) if norm > limit)
+    train = rows_by_id(pool, sorted(training_ids(cells)))
+    unseen = rows_by_id(pool, cells[0].tests["unseen_molecules"])
+    found = high_forces(pool, train, unseen, level=asked.pool.engine)
+    high = tuple(pool.id[found].astype("U32").tolist())
     if not high:
         return cells
     return [

@@ -69,6 +69,8 @@ class Potential(nn.Module, ABC):
         self.register_buffer("seen", torch.zeros(n, N_ELEMENTS, dtype=torch.bool))
         self.register_buffer("anchored", torch.zeros(n, N_ELEMENTS, dtype=torch.bool))
 
+    #: Set by every potential's constructor: its arguments.
+    _hyper: dict[str, Any]
     scales: Tensor
     references: Tensor
     seen: Tensor
@@ -80,16 +82,16 @@ class Potential(nn.Module, ABC):
     def represent(self, batch: Batch, pairs: Neighbours, cutoff: float) -> Tensor:
         """Return invariant features (B, N, F) without data-dependent control flow."""
 
-    @property
-    @abstractmethod
-    def hyper(self) -> dict[str, Any]:
-        """Hyper-parameters that rebuild this potential: ``type(self)(**self.hyper)``."""
-
     @abstractmethod
     def depth(self) -> list[str]:
         """Return the names of all parameters from the input to the heads."""
 
     # -- shared ----------------------------------------------------------------------------------
+
+    @property
+    def hyper(self) -> dict[str, Any]:
+        """Hyper-parameters that rebuild this potential: ``type(self)(**self.hyper)``."""
+        return dict(self._hyper)
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:

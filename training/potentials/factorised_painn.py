@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,11 +69,6 @@ class FactorisedPaiNN(Potential):
         self.layers = nn.ModuleList(
             _Layer(n_features, first=i == 0, last=i == n_layers - 1) for i in range(n_layers)
         )
-
-    @property
-    def hyper(self) -> dict[str, Any]:
-        """Hyper-parameters that rebuild this potential."""
-        return dict(self._hyper)
 
     def depth(self) -> list[str]:
         """Return the names of all parameters from the input to the heads."""

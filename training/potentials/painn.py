@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,11 +59,6 @@ class PaiNN(Potential):
         self.embedding = nn.Embedding(N_ELEMENTS, n_features)
         self.messages = nn.ModuleList(_Message(n_features, n_basis) for _ in range(n_layers))
         self.updates = nn.ModuleList(_Update(n_features) for _ in range(n_layers))
-
-    @property
-    def hyper(self) -> dict[str, Any]:
-        """Hyper-parameters that rebuild this potential."""
-        return dict(self._hyper)
 
     def depth(self) -> list[str]:
         """Return the names of all parameters from the input to the heads."""

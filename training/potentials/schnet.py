@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,11 +62,6 @@ class SchNet(Potential):
         self.blocks = nn.ModuleList(_Interaction(n_features, n_basis) for _ in range(n_layers))
 
     centres: Tensor
-
-    @property
-    def hyper(self) -> dict[str, Any]:
-        """Hyper-parameters that rebuild this potential."""
-        return dict(self._hyper)
 
     def depth(self) -> list[str]:
         """Return the names of all parameters from the input to the heads."""
