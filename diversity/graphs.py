@@ -57,6 +57,25 @@ def connectivity_key(
     >>> water == connectivity_key(np.array([1, 8, 1]), np.array([[1, 2], [0, 1]]))
     True
     """
+    molecule = skeleton(numbers, bonds)
+    canonical = Chem.MolToSmiles(molecule, isomericSmiles=False)
+    digest = hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
+    state = f"{charge:+d}" if charge else ""
+    # Closed shell without charge is the rule; 2 is what an odd number of electrons gives.
+    usual = 1 + (int(np.sum(numbers)) - charge) % 2
+    spin = f"^{multiplicity}" if multiplicity != usual else ""
+    return f"{hill_formula(numbers)}{state}{spin}-{digest}"
+
+
+def skeleton(numbers: np.ndarray, bonds: np.ndarray) -> Chem.Mol:
+    """Return a molecule of these atoms and single bonds, which obeys no rule of valence.
+
+    Parameters
+    ----------
+    numbers : array of int, shape (N,)
+    bonds : array of int, shape (B, 2) or (B, 3)
+        Each bonded pair once; further columns are ignored.
+    """
     graph = Chem.RWMol()
     for z in np.asarray(numbers).tolist():
         atom = Chem.Atom(z)
@@ -67,13 +86,7 @@ def connectivity_key(
     molecule = graph.GetMol()
     molecule.UpdatePropertyCache(strict=False)
     Chem.FastFindRings(molecule)
-    canonical = Chem.MolToSmiles(molecule, isomericSmiles=False)
-    digest = hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
-    state = f"{charge:+d}" if charge else ""
-    # Closed shell without charge is the rule; 2 is what an odd number of electrons gives.
-    usual = 1 + (int(np.sum(numbers)) - charge) % 2
-    spin = f"^{multiplicity}" if multiplicity != usual else ""
-    return f"{hill_formula(numbers)}{state}{spin}-{digest}"
+    return molecule
 
 
 def radius_graph(
