@@ -8,7 +8,7 @@ import numpy as np
 
 from ..diversity.conformers import ConformerSet
 from ..diversity.errors import ConfigurationError, DataError
-from .scaffolds import scaffolds
+from ..diversity.scaffolds import scaffolds
 
 #: What no training conformer may share with a hold-out's test conformers.
 KEYS = {

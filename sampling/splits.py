@@ -17,8 +17,8 @@ from sklearn.base import BaseEstimator
 from ..diversity.conformers import ConformerSet
 from ..diversity.errors import ConfigurationError, DataError, ShortageError
 from ..diversity.randomness import ordering
+from ..diversity.scaffolds import scaffolds
 from .disjoint import KEYS, check_disjoint
-from .scaffolds import scaffolds
 
 #: Pools of molecules that no design trains on, each a hold-out by itself, in order of drawing.
 MOLECULE_POOLS = ("unseen_elements", "larger_molecules", "unseen_scaffolds", "unseen_molecules")

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from breadth.diversity.conformers import ConformerSet, Labels
 from breadth.diversity.errors import ConfigurationError, DataError, ShortageError
+from breadth.diversity.scaffolds import scaffolds
 from breadth.sampling.blocks import block_split
 from breadth.sampling.designs import FixedMolecules
 from breadth.sampling.disjoint import check_disjoint
 from breadth.sampling.high_forces import force_norms, high_forces
-from breadth.sampling.scaffolds import scaffolds
 from breadth.sampling.splits import MOLECULE_POOLS, HoldOuts
 
 ASKED = {

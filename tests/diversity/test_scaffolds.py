@@ -5,7 +5,7 @@ import pytest
 
 from breadth.diversity.conformers import ConformerSet, Molecules
 from breadth.diversity.errors import DataError
-from breadth.sampling.scaffolds import scaffold, scaffolds
+from breadth.diversity.scaffolds import scaffold, scaffolds
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import numpy as np
 from rdkit import Chem
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
-from ..diversity.conformers import ConformerSet
-from ..diversity.errors import DataError
+from .conformers import ConformerSet
+from .errors import DataError
 
 
 @lru_cache(maxsize=200_000)
