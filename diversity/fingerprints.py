@@ -89,6 +89,25 @@ def bit_counts(packed: np.ndarray) -> np.ndarray:
     return np.bitwise_count(packed).sum(axis=1, dtype=np.int64)
 
 
+def distinct(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the fingerprints that differ, in an order of their own, and how often each occurs.
+
+    Parameters
+    ----------
+    packed : array of uint8, shape (m, n_bytes)
+
+    Returns
+    -------
+    rows : array of uint8, shape (k, n_bytes)
+        Independent of the order in which the fingerprints were given.
+    counts : array of int64, shape (k,)
+    """
+    given = np.ascontiguousarray(packed)
+    # Byte strings of one length sort as they are; NumPy drops no zero bytes of what it stores.
+    rows, counts = np.unique(given.view(f"S{given.shape[1]}").ravel(), return_counts=True)
+    return rows.view(np.uint8).reshape(len(rows), given.shape[1]), counts
+
+
 def tanimoto(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the Tanimoto similarity of every pair, |A ∩ B| / |A ∪ B|.
 

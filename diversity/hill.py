@@ -59,23 +59,26 @@ def hill_number(counts: np.ndarray, q: float) -> float:
     return _effective_number(log_share, np.zeros(len(log_share)), q)
 
 
-def rarefied_hill(counts: np.ndarray, size: int, q: float) -> float:
+def rarefied_hill(counts: np.ndarray, size: int, q: float, *, units: int | None = None) -> float:
     """Return the Hill number to expect of `size` individuals drawn without replacement.
 
     Samples of different sizes compare at the size of the smallest. By Chao et al. 2014
     (doi 10.1890/13-0133.1, eqs. 4 and 5): the Hill number of the expected numbers f_k of kinds
     that k drawn individuals are of, where k follows the hypergeometric distribution. For q = 0
-    that is the expected number of kinds. Time and memory grow with the number of individuals of
-    kinds that differ in their counts, and never beyond the number of individuals.
+    that is the expected number of kinds. With `units` it is the same paper's form for incidence,
+    where what is drawn may be of several kinds: molecules with their rings. Time and memory grow
+    with the counts that differ, and never beyond the number of individuals.
 
     Parameters
     ----------
     counts : array of int, shape (S,)
-        Individuals of each kind.
+        Individuals of each kind; with `units`, how many of these are of each kind.
     size : int
-        Individuals drawn, from 1 to the sum of counts.
+        Individuals or units drawn, from 1 to all.
     q : float
         Order, ≥ 0 and finite.
+    units : int, optional
+        Number of sampling units, each of any number of kinds.
 
     Returns
     -------
@@ -84,9 +87,9 @@ def rarefied_hill(counts: np.ndarray, size: int, q: float) -> float:
     Raises
     ------
     DataError
-        If counts are no whole numbers ≥ 0.
+        If counts are no whole numbers ≥ 0, are all zero, or exceed `units`.
     ShortageError
-        If there are fewer individuals than `size`.
+        If there are fewer individuals or units than `size`.
     ConfigurationError
         If the order is negative or infinite, or the size below 1.
 
@@ -101,7 +104,12 @@ def rarefied_hill(counts: np.ndarray, size: int, q: float) -> float:
     if not (np.isfinite(given).all() and (given >= 0).all() and (given == np.rint(given)).all()):
         raise DataError("Rarefaction counts individuals: give whole numbers ≥ 0.")
     individuals = given[given > 0].astype(np.int64)
-    n = int(individuals.sum())
+    if not len(individuals):
+        raise DataError("There is nothing to rarefy: all counts are zero.")
+    total = int(individuals.sum())
+    n = total if units is None else units
+    if individuals.max() > n:
+        raise DataError(f"A kind was counted in {individuals.max()} of {n} units.")
     _check_order(q)
     if math.isinf(q):
         # The formula would answer by the luckiest draw alone.
@@ -109,11 +117,13 @@ def rarefied_hill(counts: np.ndarray, size: int, q: float) -> float:
     if size < 1:
         raise ConfigurationError(f"The size to rarefy to must be 1 or more, not {size}.")
     if size > n:
-        raise ShortageError(f"Cannot rarefy {n} individuals to {size}: lower the size to {n}.")
+        raise ShortageError(f"Cannot rarefy a sample of {n} to {size}: lower the size to {n}.")
+    # What `size` draws have on average: that many individuals, or their units' share of kinds.
+    drawn = size * total / n
     log_shares, log_weights = [], []
     for count, kinds in zip(*np.unique(individuals, return_counts=True), strict=True):
         k = np.arange(max(1, size - (n - count)), min(count, size) + 1)
-        log_shares.append(np.log(k / size))
+        log_shares.append(np.log(k / drawn))
         log_weights.append(
             np.log(kinds)
             + _log_choose(count, k)

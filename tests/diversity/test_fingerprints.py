@@ -16,6 +16,7 @@ from breadth.diversity.fingerprints import (
     FINGERPRINT_BITS,
     bit_counts,
     bit_vectors,
+    distinct,
     fingerprints,
     tanimoto,
     tanimoto_blocks,
@@ -69,6 +70,21 @@ def test_similarity_of_any_bits(seed: int, m: int, k: int, n_bytes: int) -> None
     np.testing.assert_allclose(tanimoto(a, b), wanted, atol=1e-7)
     np.testing.assert_allclose(tanimoto(b, a).T, wanted, atol=1e-7)
     np.testing.assert_array_equal(bit_counts(a), x.sum(1))
+
+
+@given(st.lists(st.integers(0, 2**24 - 1), min_size=1, max_size=30), st.randoms())
+def test_distinct_rows_come_back_as_often_as_they_were(values: list[int], random: object) -> None:
+    values = [*values, *values[:5], 0]
+
+    def packed(numbers: list[int]) -> np.ndarray:
+        return np.frombuffer(b"".join(n.to_bytes(3) for n in numbers), np.uint8).reshape(-1, 3)
+
+    rows, counts = distinct(packed(values))
+    assert dict(zip((int.from_bytes(row.tobytes()) for row in rows), counts, strict=True)) == {
+        value: values.count(value) for value in set(values)
+    }
+    random.shuffle(values)  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(distinct(packed(values))[0], rows)
 
 
 def test_blocks_cover_all_rows_in_order() -> None:

@@ -85,6 +85,20 @@ def test_rarefied_richness_is_the_mean_over_all_draws() -> None:
         assert rarefied_hill([3, 2, 1, 1], size, 0) == pytest.approx(np.mean(draws), rel=1e-12)
 
 
+def test_rarefied_incidence_is_the_mean_over_all_draws_of_units() -> None:
+    molecules = [{"a", "b"}, {"a"}, set(), {"b", "c"}, {"a", "d"}]
+    counts = [sum(kind in one for one in molecules) for kind in "abcd"]
+    for size in range(1, 6):
+        draws = [len(set().union(*draw)) for draw in itertools.combinations(molecules, size)]
+        found = rarefied_hill(counts, size, 0, units=5)
+        assert found == pytest.approx(np.mean(draws), rel=1e-12)
+    for q in (0, 1, 2):
+        assert rarefied_hill(counts, 5, q, units=5) == pytest.approx(hill_number(counts, q))
+        assert rarefied_hill(counts, 3, q, units=sum(counts)) == pytest.approx(
+            rarefied_hill(counts, 3, q)
+        )
+
+
 def test_large_samples_keep_their_digits() -> None:
     # 10⁶ kinds of one individual: any draw is of as many kinds.
     assert rarefied_hill(np.ones(10**6), 1000, 1) == pytest.approx(1000, rel=1e-6)
@@ -109,5 +123,11 @@ def test_bad_orders_and_sizes_say_so() -> None:
         rarefied_hill([1, 2], 0, 1)
     with pytest.raises(ShortageError, match="lower the size to 3"):
         rarefied_hill([1, 2], 4, 1)
+    with pytest.raises(ShortageError, match="lower the size to 3"):
+        rarefied_hill([1, 2], 4, 1, units=3)
+    with pytest.raises(DataError, match="2 of 1 units"):
+        rarefied_hill([1, 2], 1, 1, units=1)
+    with pytest.raises(DataError, match="nothing to rarefy"):
+        rarefied_hill([0], 1, 1)
     with pytest.raises(DataError, match="whole numbers"):
         rarefied_hill([0.5, 2], 1, 1)
