@@ -23,10 +23,11 @@ variable                  dimensions                 meaning
 ``model_of_quarter``      (design, replicate)        row of ``model`` after a quarter; −1: none
 ========================  =========================  ===========================================
 
-Coordinates on ``design`` are ``experiment`` (``fixed_budget`` or ``fixed_molecules``),
-``n_molecules`` and ``n_conformers``; ``test_set`` has its names. One model may serve two designs,
-since the experiments share a cell. The attribute ``prior`` names the cheap force field,
-``level`` the level of theory, ``budget`` the conformers of each design at a fixed budget.
+Coordinates on ``design`` are ``experiment`` (one of `EXPERIMENTS`), ``n_molecules``,
+``n_conformers``, ``molecule_selector`` and ``conformer_selector``; ``test_set`` has its names. One
+model may serve two designs, since the experiments share a cell. The attribute ``prior`` names the
+cheap force field, ``level`` the level of theory, ``budget`` the conformers of each design at a
+fixed budget.
 """
 
 import numpy as np
@@ -49,13 +50,19 @@ LAYOUT: dict[str, tuple[str, ...]] = {
     "experiment": ("design",),
     "n_molecules": ("design",),
     "n_conformers": ("design",),
+    "molecule_selector": ("design",),
+    "conformer_selector": ("design",),
     "test_set": ("test_set",),
 }
 OPTIONAL: dict[str, tuple[str, ...]] = {
     "energy_prior": ("structure",),
     "forces_prior": ("atom", "xyz"),
 }
-EXPERIMENTS = ("fixed_budget", "fixed_molecules")
+#: What each varies: molecules at a fixed budget, conformers of each molecule, how molecules and
+#: how conformers are selected.
+EXPERIMENTS = ("fixed_budget", "fixed_molecules", "molecule_selectors", "conformer_selectors")
+#: What tells one training set from another.
+CELL = ("n_molecules", "n_conformers", "molecule_selector", "conformer_selector")
 
 
 def check_predictions(predictions: xr.Dataset) -> None:

@@ -13,7 +13,7 @@ from .errors import (
     mean_by_molecule,
     undertrained,
 )
-from .predictions import check_predictions
+from .predictions import CELL, check_predictions
 
 
 class _Tables:
@@ -120,7 +120,7 @@ def measure_errors(
     full, quarter = (predictions[n].values for n in ("model_of", "model_of_quarter"))
     results = xr.Dataset(
         coords={
-            **{n: predictions[n] for n in ("experiment", "n_molecules", "n_conformers")},
+            **{n: predictions[n] for n in ("experiment", *CELL)},
             "test_set": predictions["test_set"],
             "bound": ["lower", "upper"],
         },

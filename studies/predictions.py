@@ -11,6 +11,7 @@ import xarray as xr
 from ..diversity import ConformerSet
 from .models import read_predictions
 from .pool import rows_by_id
+from .specs import CELL_FIELDS, DesignSpec
 from .store import Store
 
 
@@ -22,8 +23,8 @@ class Evaluation:
     ----------
     predictions : str
         Key of the unit that predicted.
-    n_molecules, n_conformers : int
-        The cell's size.
+    spec : DesignSpec
+        A design that the cell is of.
     replicate : int
     updates_fraction : float
         1 for all updates, 0.25 for the check.
@@ -32,8 +33,7 @@ class Evaluation:
     """
 
     predictions: str
-    n_molecules: int
-    n_conformers: int
+    spec: DesignSpec
     replicate: int
     updates_fraction: float
     members: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -43,7 +43,7 @@ def gather_predictions(
     store: Store,
     pool: ConformerSet,
     evaluations: Sequence[Evaluation],
-    designs: Sequence[tuple[str, int, int]],
+    designs: Sequence[DesignSpec],
     *,
     level: str,
     prior: str | None,
@@ -57,7 +57,7 @@ def gather_predictions(
     pool : ConformerSet
         Holds the reference labels of every test conformer.
     evaluations : sequence of Evaluation
-    designs : sequence of (experiment, molecules, conformers)
+    designs : sequence of DesignSpec
     level, prior : str
         Levels of theory of the reference and, if any, of the cheap prior.
     """
@@ -82,13 +82,11 @@ def gather_predictions(
 
     def model_of(fraction: float) -> np.ndarray:
         table = {
-            (e.n_molecules, e.n_conformers, e.replicate): row
+            (e.spec.cell, e.replicate): row
             for row, e in enumerate(evaluations)
             if e.updates_fraction == fraction
         }
-        return np.array(
-            [[table.get((mols, confs, r), -1) for r in replicates] for _, mols, confs in designs]
-        )
+        return np.array([[table.get((d.cell, r), -1) for r in replicates] for d in designs])
 
     ev, per_angstrom = {"units": "eV"}, {"units": "eV/angstrom"}
     counts = {"sample_dimension": "atom", "long_name": "atoms per structure"}
@@ -109,12 +107,18 @@ def gather_predictions(
         },
         coords={
             "test_set": np.array(test_sets, dtype=np.str_),
-            "experiment": ("design", np.array([d[0] for d in designs], dtype=np.str_)),
-            "n_molecules": ("design", np.array([d[1] for d in designs])),
-            "n_conformers": ("design", np.array([d[2] for d in designs])),
+            **{
+                name: ("design", np.array([getattr(d, name) for d in designs]))
+                for name in DesignSpec._fields
+            },
             "replicate": np.array(replicates),
-            "model_n_molecules": ("model", np.array([e.n_molecules for e in evaluations])),
-            "model_n_conformers": ("model", np.array([e.n_conformers for e in evaluations])),
+            **{
+                f"model_{name}": (
+                    "model",
+                    np.array([getattr(e.spec, name) for e in evaluations]),
+                )
+                for name in CELL_FIELDS
+            },
             "model_replicate": ("model", np.array([e.replicate for e in evaluations])),
             "updates_fraction": ("model", np.array([e.updates_fraction for e in evaluations])),
             "fit": ("model", np.array([e.predictions for e in evaluations], dtype=np.str_)),

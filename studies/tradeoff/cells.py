@@ -14,6 +14,7 @@ from ...sampling.designs import Design, FixedBudget, FixedMolecules
 from ...sampling.disjoint import KEYS, check_disjoint
 from ...sampling.molecules import Molecule
 from ...sampling.splits import MOLECULE_POOLS, HoldOuts, Partition
+from ..specs import RANDOM, DesignSpec
 from .question import TradeoffConfiguration
 
 
@@ -23,8 +24,8 @@ class Cell:
 
     Parameters
     ----------
-    n_molecules, n_conformers : int
-        Conformers per molecule rounded where the budget is not divisible.
+    spec : DesignSpec
+        The first design that asks for it.
     replicate : int
     train : tuple of str
         Conformer ids.
@@ -32,8 +33,7 @@ class Cell:
         Conformer ids by hold-out.
     """
 
-    n_molecules: int
-    n_conformers: int
+    spec: DesignSpec
     replicate: int
     train: tuple[str, ...]
     tests: dict[str, tuple[str, ...]]
@@ -81,7 +81,7 @@ def hold_out(asked: TradeoffConfiguration, geometries: ConformerSet) -> Partitio
         unseen_elements=sizes.unseen_elements,
         n_unseen_elements=sizes.n_molecules if sizes.unseen_elements else 0,
         n_test_conformers=sizes.n_conformers,
-        n_available=max(c for _, _, c in asked.designs()),
+        n_available=max(d.n_conformers for d in asked.designs()),
         random_state=asked.seed,
     ).partition(geometries)
 
@@ -99,38 +99,56 @@ def plan_cells(asked: TradeoffConfiguration, partition: Partition) -> list[Cell]
     DataError
         If anything would stand in training and in test.
     """
-    cells: dict[tuple[int, int, int], Cell] = {}
+    specs: dict[tuple[int, int, str, str], DesignSpec] = {}
+    for spec in asked.designs():
+        specs.setdefault(spec.cell, spec)
+    cells: list[Cell] = []
     for replicate in range(asked.replicates):
         state = replicate_seed(asked, replicate)
-        designs = {
-            (m, c): _design(asked, experiment, m, c, state, partition)
-            for experiment, m, c in asked.designs()
-        }
-        common = np.array(
-            sorted(set.intersection(*(set(d.molecules.tolist()) for d in designs.values()))),
-            dtype=np.int64,
-        )
-        for (m, c), design in designs.items():
-            own = design.molecules
-            if len(own) > asked.hold_outs.n_own:
-                own = own[np.linspace(0, len(own) - 1, asked.hold_outs.n_own).round().astype(int)]
-            tested = {
-                "seen_conformers": partition.test_set("seen_conformers", common),
-                "own_conformers": partition.test_set("own_conformers", own),
-                "unseen_minima": partition.test_set("unseen_minima", common),
-                **{name: partition.test_set(name) for name in reversed(MOLECULE_POOLS)},
-            }
-            tested = {name: rows for name, rows in tested.items() if len(rows)}
-            for name, rows in tested.items():
-                check_disjoint(partition.conformers, design.train, rows, by=KEYS[name])
-            cells[m, c, replicate] = Cell(
-                m,
-                c,
-                replicate,
-                _ids(partition.conformers, design.train),
-                {name: _ids(partition.conformers, rows) for name, rows in tested.items()},
+        designs = {spec: _design(asked, spec, state, partition) for spec in specs.values()}
+        # Designs with molecules of their own choice may share none: their hold-out of molecules
+        # that were trained on is their own.
+        shared = [set(d.molecules.tolist()) for s, d in designs.items() if _shares(s)]
+        common = np.array(sorted(set.intersection(*shared)), dtype=np.int64)
+        for spec, design in designs.items():
+            tested = _tests(asked, partition, design, common if _shares(spec) else None)
+            cells.append(
+                Cell(
+                    spec,
+                    replicate,
+                    _ids(partition.conformers, design.train),
+                    {name: _ids(partition.conformers, rows) for name, rows in tested.items()},
+                )
             )
-    return list(cells.values())
+    return cells
+
+
+def _shares(spec: DesignSpec) -> bool:
+    """Say whether a design's molecules are the first of the replicate's one order."""
+    return spec.molecule_selector == RANDOM
+
+
+def _tests(
+    asked: TradeoffConfiguration,
+    partition: Partition,
+    design: Design,
+    common: np.ndarray | None,
+) -> dict[str, np.ndarray]:
+    """Return the test conformers of one design by hold-out, none of them empty."""
+    own = design.molecules
+    if len(own) > asked.hold_outs.n_own:
+        own = own[np.linspace(0, len(own) - 1, asked.hold_outs.n_own).round().astype(int)]
+    tested: dict[str, np.ndarray] = {}
+    if common is not None:
+        tested["seen_conformers"] = partition.test_set("seen_conformers", common)
+    tested["own_conformers"] = partition.test_set("own_conformers", own)
+    if common is not None:
+        tested["unseen_minima"] = partition.test_set("unseen_minima", common)
+    tested |= {name: partition.test_set(name) for name in reversed(MOLECULE_POOLS)}
+    tested = {name: rows for name, rows in tested.items() if len(rows)}
+    for name, rows in tested.items():
+        check_disjoint(partition.conformers, design.train, rows, by=KEYS[name])
+    return tested
 
 
 def replicate_seed(asked: TradeoffConfiguration, replicate: int) -> int:
@@ -149,22 +167,17 @@ def test_ids(cells: Sequence[Cell]) -> set[str]:
 
 
 def _design(
-    asked: TradeoffConfiguration,
-    experiment: str,
-    n_molecules: int,
-    n_conformers: int,
-    state: int,
-    partition: Partition,
+    asked: TradeoffConfiguration, spec: DesignSpec, state: int, partition: Partition
 ) -> Design:
     chooser: FixedBudget | FixedMolecules
-    if experiment == "fixed_budget":
+    if spec.experiment == "fixed_budget":
         assert asked.fixed_budget is not None
         chooser = FixedBudget(
-            budget=asked.fixed_budget.budget, n_molecules=n_molecules, random_state=state
+            budget=asked.fixed_budget.budget, n_molecules=spec.n_molecules, random_state=state
         )
     else:
         chooser = FixedMolecules(
-            n_molecules=n_molecules, n_conformers=n_conformers, random_state=state
+            n_molecules=spec.n_molecules, n_conformers=spec.n_conformers, random_state=state
         )
     return chooser.design(partition.conformers, partition.available)
 

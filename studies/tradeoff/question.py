@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from ...training.trainer import TrainingConfig
 from ..configuration import Section
 from ..pooling import PoolSection
+from ..specs import DesignSpec
 
 
 class HoldOutSection(Section):
@@ -101,16 +102,17 @@ class TradeoffConfiguration(Section):
                 )
         return self
 
-    def designs(self) -> list[tuple[str, int, int]]:
-        """Return (experiment, molecules, conformers per molecule, rounded) of every design."""
-        rows: list[tuple[str, int, int]] = []
+    def designs(self) -> list[DesignSpec]:
+        """Return every design, experiment by experiment."""
+        rows: list[DesignSpec] = []
         if self.fixed_budget is not None:
             budget = self.fixed_budget.budget
             sizes = sorted(set(self.fixed_budget.n_molecules))
-            rows += [("fixed_budget", m, max(1, round(budget / m))) for m in sizes]
+            rows += [DesignSpec("fixed_budget", m, max(1, round(budget / m))) for m in sizes]
         if self.fixed_molecules is not None:
             m = self.fixed_molecules.n_molecules
             rows += [
-                ("fixed_molecules", m, c) for c in sorted(set(self.fixed_molecules.n_conformers))
+                DesignSpec("fixed_molecules", m, c)
+                for c in sorted(set(self.fixed_molecules.n_conformers))
             ]
         return rows

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from breadth.analysis.predictions import CELL
+
 TEST_SETS = (
     "unseen_conformers",
     "own_conformers",
@@ -13,17 +15,22 @@ TEST_SETS = (
     "larger_molecules",
 )
 BUDGET = 600
-DESIGNS = [("fixed_budget", m, BUDGET // m) for m in (20, 40, 60, 100, 150, 300)]
-DESIGNS += [("fixed_molecules", 60, c) for c in (1, 2, 5, 10, 20)]
+BOTH_RANDOM = ("random", "random")
+DESIGNS = [("fixed_budget", m, BUDGET // m, *BOTH_RANDOM) for m in (20, 40, 60, 100, 150, 300)]
+DESIGNS += [("fixed_molecules", 60, c, *BOTH_RANDOM) for c in (1, 2, 5, 10, 20)]
+#: What a selector makes of the error, by axis; random comes first.
+EFFECTS = {"random": 1.0, "fps": 0.8, "kmedoids": 0.9, "butina": 0.95, "direct": 1.02}
+SELECTORS = [("molecule_selectors", 60, 5, name, "random") for name in EFFECTS]
+SELECTORS += [("conformer_selectors", 60, 5, "random", name) for name in EFFECTS]
 N_REPLICATES = 3
 
 
 def synthetic_predictions(
-    n_test_molecules: int = 20, n_conformers: int = 12, seed: int = 0
+    n_test_molecules: int = 20, n_conformers: int = 12, seed: int = 0, designs=DESIGNS
 ) -> xr.Dataset:
     """Predictions whose error is a + b·M^−½ + c·C^−½ of the reference forces, by test set."""
     rng = np.random.default_rng(seed)
-    cells = sorted({(m, c) for _, m, c in DESIGNS})
+    cells = sorted({design[1:] for design in designs})
     models = [(*cell, r, q) for q in (1.0, 0.25) for cell in cells for r in range(N_REPLICATES)]
     # structures: one block of molecules per test set; own conformers: random picks from the first
     block = n_test_molecules
@@ -41,19 +48,22 @@ def synthetic_predictions(
     breadth_matters = np.array([0.4, 0.4, 0.6, 2.2, 2.8, 3.4])
     depth_matters = np.array([0.55, 0.5, 0.6, 0.15, 0.15, 0.15])
     luck = np.exp(rng.normal(0.0, 0.1, N_REPLICATES))
-    for i, (m, c, r, q) in enumerate(models):
+    for i, (m, c, by, within, r, q) in enumerate(models):
         member[i] = sets == np.arange(len(TEST_SETS))[:, None]
         own = rng.choice(block, size=min(block, m) // 2, replace=False)
         member[i, 1] = np.isin(molecule, own)
         scale = 0.08 + breadth_matters[sets] / m**0.6 + depth_matters[sets] / c**0.6
+        scale = scale * EFFECTS[by] * EFFECTS[within]
         scale = scale * luck[r] * hardness * (1.0 if q == 1.0 else 1.5 + 0.4 * rng.random())
         noise = np.repeat(scale, n_atoms)[:, None] * rng.laplace(size=(n_rows, 3))
         predicted_forces[i] = 0.97 * forces + noise
         predicted_energy[i] = energy + scale * rng.normal(0.0, 0.4, n_structures)
         predicted_energy[i] += (0.2 * rng.normal(size=5 * block))[molecule]
     index = {model: i for i, model in enumerate(models)}
-    of = np.array([[index[m, c, r, 1.0] for r in range(N_REPLICATES)] for _, m, c in DESIGNS])
-    quarter = np.array([[index[m, c, r, 0.25] for r in range(N_REPLICATES)] for _, m, c in DESIGNS])
+    of, quarter = (
+        np.array([[index[(*d[1:], r, q)] for r in range(N_REPLICATES)] for d in designs])
+        for q in (1.0, 0.25)
+    )
     return xr.Dataset(
         {
             "conformer_id": ("structure", np.array([f"{i:032x}" for i in range(n_structures)])),
@@ -71,9 +81,10 @@ def synthetic_predictions(
             "model_of_quarter": (("design", "replicate"), quarter),
         },
         coords={
-            "experiment": ("design", np.array([d[0] for d in DESIGNS])),
-            "n_molecules": ("design", np.array([d[1] for d in DESIGNS])),
-            "n_conformers": ("design", np.array([d[2] for d in DESIGNS])),
+            **{
+                name: ("design", np.array([d[i] for d in designs]))
+                for i, name in enumerate(("experiment", *CELL))
+            },
             "test_set": list(TEST_SETS),
         },
         attrs={"prior": "MMFF94", "level": "gfn2", "synthetic": "yes"},
@@ -103,17 +114,15 @@ def synthetic_pool(seed: int = 0) -> xr.Dataset:
     )
 
 
-def synthetic_curves(predictions: xr.Dataset, seed: int = 0) -> xr.Dataset:
+def synthetic_curves(seed: int = 0, designs=DESIGNS) -> xr.Dataset:
     """Made-up columns of ``curves.nc``."""
     rng = np.random.default_rng(seed)
-    models = []
-    for q in (1.0, 0.25):
-        for d, (_, m, c) in enumerate(DESIGNS):
-            for r in range(N_REPLICATES):
-                models.append((m, c, r, q, d))
+    models = [
+        (*design[1:], r, q) for q in (1.0, 0.25) for design in designs for r in range(N_REPLICATES)
+    ]
     updates = np.arange(1, 25) * 100.0
     rows, losses, steps = [], [], []
-    for m, c, _, q, _ in models:
+    for m, c, *_, q in models:
         floor = 0.08 + 2.2 / m**0.6 + 0.15 / c**0.6
         curve = floor + 0.6 * np.exp(-updates / (500.0 * q + 200.0))
         curve = curve * np.exp(rng.normal(0.0, 0.02, len(updates)))
@@ -128,10 +137,8 @@ def synthetic_curves(predictions: xr.Dataset, seed: int = 0) -> xr.Dataset:
             "train_loss": (("model", "checkpoint"), np.array(losses)),
         },
         coords={
-            "n_molecules": ("model", np.array([m[0] for m in models])),
-            "n_conformers": ("model", np.array([m[1] for m in models])),
-            "replicate": ("model", np.array([m[2] for m in models])),
-            "updates_fraction": ("model", np.array([m[3] for m in models])),
+            name: ("model", np.array([m[i] for m in models]))
+            for i, name in enumerate((*CELL, "replicate", "updates_fraction"))
         },
         attrs={"synthetic": "yes", "monitor": "unseen_molecules"},
     )
@@ -158,6 +165,14 @@ def pool() -> xr.Dataset:
 
 
 @pytest.fixture(scope="session")
-def curves(predictions: xr.Dataset) -> xr.Dataset:
+def curves() -> xr.Dataset:
     """SYNTHETIC training curves."""
-    return synthetic_curves(predictions)
+    return synthetic_curves()
+
+
+@pytest.fixture(scope="session")
+def by_selector() -> xr.Dataset:
+    """Errors of a SYNTHETIC study of selectors alone."""
+    from breadth.analysis import measure_errors
+
+    return measure_errors(synthetic_predictions(designs=SELECTORS), n_resamples=200)

@@ -24,7 +24,7 @@ def test_the_demo_is_what_the_issue_asks():
     asked = load(TradeoffConfiguration, preset="demo")
     designs = asked.designs()
     for experiment in ("fixed_budget", "fixed_molecules"):
-        sizes = [c for e, _, c in designs if e == experiment]
+        sizes = [d.n_conformers for d in designs if d.experiment == experiment]
         assert len(sizes) >= 4
         assert min(sizes) <= 2
     assert asked.replicates >= 3

@@ -188,18 +188,19 @@ def planned():
 def test_within_a_replicate_designs_are_nested(planned):
     asked, _, cells = planned
     for replicate in range(asked.replicates):
-        size = {(c.n_molecules, c.n_conformers): c for c in cells if c.replicate == replicate}
+        size = {c.spec.cell[:2]: c for c in cells if c.replicate == replicate}
         assert set(size[4, 2].train) < set(size[4, 6].train)
         molecules = _molecules(planned, size[4, 6])
         assert molecules < _molecules(planned, size[12, 2])
-    first = [set(c.train) for c in cells if (c.n_molecules, c.n_conformers) == (12, 2)]
+    first = [set(c.train) for c in cells if c.spec.cell[:2] == (12, 2)]
     assert first[0] != first[1], "replicates draw their own molecules and conformers"
 
 
 def test_budgets_are_exact_and_hold_outs_are_drawn_once(planned):
     _, _, cells = planned
     for cell in cells:
-        assert len(set(cell.train)) == len(cell.train) == cell.n_molecules * cell.n_conformers
+        size = cell.spec.n_molecules * cell.spec.n_conformers
+        assert len(set(cell.train)) == len(cell.train) == size
     for name in ("unseen_molecules", "unseen_scaffolds", "larger_molecules"):
         assert len({cell.tests[name] for cell in cells}) == 1
     per_replicate = {(c.replicate, c.tests["seen_conformers"]) for c in cells}
@@ -212,7 +213,7 @@ def test_a_budget_that_does_not_divide_is_met(planned):
     odd = asked.model_copy(
         update={"fixed_budget": asked.fixed_budget.model_copy(update={"n_molecules": (5, 12)})}
     )
-    cells = [c for c in plan_cells(odd, partition) if c.n_molecules == 5]
+    cells = [c for c in plan_cells(odd, partition) if c.spec.n_molecules == 5]
     assert [len(c.train) for c in cells] == [24, 24]
 
 
