@@ -2,12 +2,19 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom, rdMolAlign
 from scipy.spatial.transform import Rotation
 
 from breadth.diversity.errors import DataError
-from breadth.diversity.rmsd import automorphisms, distinct_conformers, symmetry_rmsd
+from breadth.diversity.rmsd import (
+    automorphisms,
+    distinct_conformers,
+    pairwise_rmsd,
+    symmetry_rmsd,
+)
 
 
 def embedded(smiles: str, n: int = 6) -> tuple[Chem.Mol, np.ndarray, np.ndarray, np.ndarray]:
@@ -69,3 +76,56 @@ def test_too_many_symmetries_are_an_error() -> None:
 def test_distinct_conformers_keeps_the_first_of_each_group() -> None:
     x = np.array([0.0, 0.05, 1.0, 1.02, 0.5])
     np.testing.assert_array_equal(distinct_conformers(np.abs(x[:, None] - x[None]), 0.1), [0, 2, 4])
+
+
+def by_kabsch(left: np.ndarray, right: np.ndarray) -> float:
+    """RMSD after the rotation from the singular vectors, from the rotated positions."""
+    a, b = left - left.mean(0), right - right.mean(0)
+    u, _, vt = np.linalg.svd(a.T @ b)
+    turn = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+    return float(np.sqrt(((a @ turn - b) ** 2).sum() / len(a)))
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1, 2, 3, 5, 17]),
+    # Bodies, planes, rods and what is nearly so: where the quartic has near-double roots.
+    st.sampled_from([(1, 1, 1), (1, 1, 0), (1, 0, 0), (1, 1e-6, 1e-6), (1, 1, 1e-5), (1, 1e-3, 0)]),
+    st.sampled_from([0.0, 1e-8, 1e-6, 1e-4, 0.01, 1.0]),
+)
+def test_pairs_equal_kabsch_even_where_rounding_hurts(
+    seed: int, n_atoms: int, shape: tuple[float, ...], noise: float
+) -> None:
+    random = np.random.default_rng(seed)
+    base = random.normal(size=(n_atoms, 3)) * shape
+    frames = np.stack(
+        [
+            Rotation.random(rng=random).apply(base + noise * random.normal(size=base.shape))
+            + random.normal(size=3)
+            for _ in range(4)
+        ]
+        + [base * [1, 1, -1]]
+    )
+    expected = np.array([[by_kabsch(a, b) for b in frames] for a in frames])
+    ours = pairwise_rmsd(frames)
+    np.testing.assert_array_equal(ours, ours.T)
+    assert not ours.diagonal().any()
+    np.testing.assert_allclose(ours, expected, atol=5e-7)
+    np.testing.assert_allclose(pairwise_rmsd(frames[:2], frames), expected[:2], atol=5e-7)
+
+
+def test_pairs_in_many_blocks_equal_pairs_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, numbers, bonds, positions = embedded("CC(C)(C)OCC", 9)
+    whole, symmetric = pairwise_rmsd(positions), symmetry_rmsd(numbers, bonds, positions)
+    monkeypatch.setattr("breadth.diversity.rmsd._BLOCK", 7)
+    np.testing.assert_allclose(pairwise_rmsd(positions), whole, atol=1e-9)
+    np.testing.assert_allclose(symmetry_rmsd(numbers, bonds, positions), symmetric, atol=1e-7)
+    across = symmetry_rmsd(numbers, bonds, positions[:4], positions)
+    np.testing.assert_allclose(across, symmetric[:4], atol=1e-6)
+
+
+def test_positions_that_are_not_numbers_are_an_error() -> None:
+    frames = np.zeros((3, 2, 3))
+    frames[1, 0, 0] = np.nan
+    with pytest.raises(DataError, match="Conformer 1 "):
+        pairwise_rmsd(frames)
