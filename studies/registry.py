@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..diversity import ConfigurationError, LabelEngine
+from ..diversity.protocols import Featurizer
+
+if TYPE_CHECKING:
+    from ..sampling.selectors import Selector
 
 #: Label engines by level of theory.
 LABEL_ENGINES: dict[str, str] = {
@@ -13,6 +17,35 @@ LABEL_ENGINES: dict[str, str] = {
     "gfn1": "breadth.sampling.engines:Gfn1",
     "mmff94": "breadth.sampling.engines:Mmff94",
     "uff": "breadth.sampling.engines:Uff",
+}
+
+
+#: Selectors by name.
+SELECTORS: dict[str, str] = {
+    name: f"breadth.sampling.selectors:{kind}"
+    for name, kind in {
+        "random": "Random",
+        "scaffold": "Scaffold",
+        "butina": "Butina",
+        "maxmin": "MaxMin",
+        "fps": "FarthestPoint",
+        "kmedoids": "KMedoids",
+        "direct": "Direct",
+        "kennard_stone": "KennardStone",
+        "cur": "Cur",
+        "entropy_greedy": "EntropyGreedy",
+        "force_fps": "ForceFarthestPoint",
+        "energy_strata": "EnergyStrata",
+        "force_strata": "ForceStrata",
+        "boltzmann": "Boltzmann",
+        "minima": "DiverseMinima",
+    }.items()
+}
+
+#: Featurizers by name; `model:PATH` is one too, of the potential in that folder.
+FEATURIZERS: dict[str, str] = {
+    "compact": "breadth.diversity.descriptors:CompactDescriptor",
+    "soap": "breadth.diversity.descriptors:SoapDescriptor",
 }
 
 
@@ -30,8 +63,62 @@ def label_engine(name: str) -> LabelEngine:
     ConfigurationError
         If there is none of this name.
     """
-    if name not in LABEL_ENGINES:
-        known = ", ".join(LABEL_ENGINES)
-        raise ConfigurationError(f"There is no label engine {name!r}. Label engines: {known}.")
-    engine: LabelEngine = resolve(LABEL_ENGINES[name])()
+    engine: LabelEngine = _kind("label engine", name, LABEL_ENGINES)()
     return engine
+
+
+def selector(name: str, **options: Any) -> Selector:
+    """Return a new selector.
+
+    Parameters
+    ----------
+    name : str
+        In `SELECTORS`.
+    **options
+        Of its constructor.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none of this name, or it has no such option.
+    """
+    kind: type[Selector] = _kind("selector", name, SELECTORS)
+    known = set(kind().get_params())
+    if unknown := sorted(options.keys() - known):
+        raise ConfigurationError(
+            f"The selector {name!r} has no option {unknown[0]!r}. Options: "
+            f"{', '.join(sorted(known))}."
+        )
+    return kind(**options)
+
+
+def featurizer(name: str) -> Featurizer:
+    """Return a new featurizer: one of `FEATURIZERS`, or a potential's by ``model:PATH``.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none of this name.
+    DataError
+        If the folder holds no potential.
+    """
+    if name.startswith("model:"):
+        # torch takes seconds to load, which the others do not need.
+        from ..training.features import PotentialFeaturizer
+
+        return PotentialFeaturizer(name.removeprefix("model:"))
+    if name not in FEATURIZERS:
+        known = ", ".join(FEATURIZERS)
+        raise ConfigurationError(
+            f"There is no featurizer {name!r}. Featurizers: {known}, model:FOLDER of a potential."
+        )
+    made: Featurizer = resolve(FEATURIZERS[name])()
+    return made
+
+
+def _kind(what: str, name: str, table: dict[str, str]) -> Any:
+    if name not in table:
+        raise ConfigurationError(
+            f"There is no {what} {name!r}. {what.capitalize()}s: {', '.join(table)}."
+        )
+    return resolve(table[name])

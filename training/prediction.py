@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
 from ..diversity.conformers import ConformerSet, Labels
+from ..diversity.tables import ragged_index
 from .batches import FrameStore
 from .potentials import Potential, energy_and_forces
 
 #: Most atoms of a batch, padding included; bounds the memory of a prediction.
 ATOMS_PER_BATCH = 2048
+
+
+def batches_by_size(counts: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Yield the rows of batches, sorted by size so that little of a batch is padding.
+
+    Parameters
+    ----------
+    counts : array of int, shape (n,)
+        Atoms of each structure.
+    batch_size : int
+        Most structures of a batch; batches of large structures are smaller.
+    """
+    order = np.argsort(counts, kind="stable")
+    begin = 0
+    while begin < len(order):
+        end = begin + 1
+        while (
+            end < len(order)
+            and end - begin < batch_size
+            and (end - begin + 1) * counts[order[end]] <= ATOMS_PER_BATCH
+        ):
+            end += 1
+        yield order[begin:end]
+        begin = end
 
 
 def predict(
@@ -51,24 +78,11 @@ def predict(
     place = potential.level_index(level)
     energy = np.zeros(len(data))
     forces = np.zeros((data.n_atoms, 3), dtype=np.dtype(str(weights.dtype).removeprefix("torch.")))
-    # Sorted by size, so that little of a batch is padding.
-    order = np.argsort(store.counts, kind="stable")
-    begin = 0
-    while begin < len(order):
-        end = begin + 1
-        while (
-            end < len(order)
-            and end - begin < batch_size
-            and (end - begin + 1) * store.counts[order[end]] <= ATOMS_PER_BATCH
-        ):
-            end += 1
-        rows = order[begin:end]
+    for rows in batches_by_size(store.counts, batch_size):
         batch = store.batch(rows)
         e, f = energy_and_forces(potential, batch, cutoff, level)
         energy[rows] = e.cpu().numpy()
-        atoms = np.concatenate([np.arange(data.offsets[i], data.offsets[i + 1]) for i in rows])
-        forces[atoms] = f[batch.mask].cpu().numpy()
-        begin = end
+        forces[ragged_index(data.offsets, rows)[0]] = f[batch.mask].cpu().numpy()
     seen = potential.seen[place].nonzero().flatten().tolist()
     table = potential.references[place]
     return Labels(
