@@ -1,9 +1,15 @@
-"""What a study shows, as rows of data: the best design against the ends of its grid."""
+"""What a study shows, as rows of data: ends of a grid, its best design, selectors and random."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
+
+#: Experiments that compare selectors, and the coordinate that names the selector.
+SELECTOR_AXES = {
+    "molecule_selectors": "molecule_selector",
+    "conformer_selectors": "conformer_selector",
+}
 
 
 @dataclass(frozen=True)
@@ -17,6 +23,8 @@ class DesignError:
     updates_gain: float
     """Force MAE after a quarter of the updates ÷ after all; NaN without quarter fits."""
     undertrained: bool
+    molecule_selector: str = "random"
+    conformer_selector: str = "random"
 
     def __str__(self) -> str:
         return f"{self.n_molecules} × {self.n_conformers}"
@@ -27,8 +35,9 @@ class Comparison:
     """Two designs of one experiment on one test set.
 
     ``kind`` is ``ends`` (the first against the last design of the grid: a comparison fixed before
-    the results) or ``best`` (the design with the lowest error against the one with the highest:
-    chosen by the results, so its interval is optimistic).
+    the results), ``best`` (the design with the lowest error against the one with the highest:
+    chosen by the results, so its interval is optimistic) or ``random`` (a selector against random
+    choice at the same counts; each interval is for one comparison, whatever their number).
     """
 
     experiment: str
@@ -57,10 +66,13 @@ class Comparison:
 def grid(results: xr.Dataset, experiment: str) -> np.ndarray:
     """Return the rows of an experiment's designs, along what varies in it.
 
-    By number of molecules in ``fixed_budget``, by conformers per molecule in ``fixed_molecules``.
+    By number of molecules in ``fixed_budget``, by conformers per molecule in ``fixed_molecules``;
+    selectors as they were asked for, random first.
     """
-    along = "n_molecules" if experiment == "fixed_budget" else "n_conformers"
     rows = np.flatnonzero(results["experiment"].values == experiment)
+    along = {"fixed_budget": "n_molecules", "fixed_molecules": "n_conformers"}.get(experiment)
+    if along is None:
+        return rows
     return rows[np.argsort(results[along].values[rows], kind="stable")]
 
 
@@ -77,10 +89,12 @@ def summarise(results: xr.Dataset, test_sets: list[str] | None = None) -> list[C
     Returns
     -------
     list of Comparison
-        Per experiment and test set ``ends``, then ``best`` unless it compares the same two.
+        Per experiment and test set ``ends``, then ``best`` unless it compares the same two; for
+        selectors one ``random`` each.
     """
     names = [str(name) for name in results["test_set"].values]
     mean = results["force_mae"].mean("replicate").values
+    present = set(results["experiment"].values.astype(str).tolist())
     rows: list[Comparison] = []
     for experiment in ("fixed_budget", "fixed_molecules"):
         for name in names if test_sets is None else test_sets:
@@ -95,6 +109,15 @@ def summarise(results: xr.Dataset, test_sets: list[str] | None = None) -> list[C
             rows.append(_compare(results, experiment, name, "ends", ends))
             if set(best) != set(ends):
                 rows.append(_compare(results, experiment, name, "best", best))
+    for experiment in SELECTOR_AXES:
+        for name in names if test_sets is None else test_sets:
+            random, *others = grid(results, experiment) if experiment in present else [-1]
+            column = names.index(name)
+            rows += [
+                _compare(results, experiment, name, "random", (design, random))
+                for design in others
+                if np.isfinite(results["force_mae_difference"].values[design, random, column])
+            ]
     return rows
 
 
@@ -124,4 +147,6 @@ def _design(results: xr.Dataset, design: int, column: int) -> DesignError:
         interval=(float(lower), float(upper)),
         updates_gain=float(results["updates_gain"].values[design, column]),
         undertrained=bool(results["undertrained"].values[design, column]),
+        molecule_selector=str(results["molecule_selector"].values[design]),
+        conformer_selector=str(results["conformer_selector"].values[design]),
     )

@@ -12,7 +12,7 @@ from breadth.diversity.errors import DataError
 
 def test_layout_and_units(results: xr.Dataset) -> None:
     assert results["force_mae"].dims == ("design", "replicate", "test_set")
-    for name in ("experiment", "n_molecules", "n_conformers"):
+    for name in ("experiment", "n_molecules", "n_conformers", "molecule_selector"):
         assert results[name].dims == ("design",)
     for name in ("force_mae", "energy_mae_per_atom", "conformational_energy_mae"):
         assert results[f"{name}_interval"].dims == ("design", "test_set", "bound")
@@ -151,6 +151,20 @@ def test_summary_finds_the_trade_off_that_was_put_in(results: xr.Dataset) -> Non
     assert row.excludes_zero
     best = [r for r in rows if r.kind == "best"]
     assert all(r.difference < 0 for r in best)
+
+
+def test_selectors_are_compared_with_random_on_their_axis(by_selector: xr.Dataset) -> None:
+    rows = summarise(by_selector, ["unseen_molecules"])
+    assert {r.kind for r in rows} == {"random"}
+    assert len(rows) == 8
+    named = {
+        (r.experiment, r.design.molecule_selector, r.design.conformer_selector): r for r in rows
+    }
+    fps = named["molecule_selectors", "fps", "random"]
+    assert fps.verdict == "lower"
+    assert (fps.other.molecule_selector, fps.other.conformer_selector) == ("random", "random")
+    assert named["conformer_selectors", "random", "fps"].verdict == "lower"
+    assert fps.difference == pytest.approx(fps.design.force_mae - fps.other.force_mae)
 
 
 def test_parity_points_agree_with_the_errors(predictions: xr.Dataset, results: xr.Dataset) -> None:
