@@ -125,7 +125,7 @@ def richness_of_graphs(
 ) -> dict[str, Any]:
     """Return the richness of a set of molecules in all that is counted; see :func:`richness`.
 
-    Time grows with the number of molecules (0.6 ms each for 9 heavy atoms, half of it for
+    Time grows with the number of molecules (0.5 ms each for 8 heavy atoms, half of it for
     functional groups).
 
     Parameters

@@ -63,8 +63,8 @@ def internal_diversity(
 
     Examples
     --------
-    >>> internal_diversity(np.array([[1], [1], [2]], np.uint8))["value"]
-    0.6666666666666666
+    >>> round(internal_diversity(np.array([[1], [1], [2]], np.uint8))["value"], 6)
+    0.666667
     """
     n = len(packed)
     if n < 2:
@@ -104,8 +104,8 @@ def circles(
     Their number is #Circles (Xie et al., arXiv:2112.12542), the most circles of half that radius
     that the set has room for; a greedy choice in an order drawn from the contents is a lower bound
     and leaves no molecule that could be added. Time grows with the number of molecules times that
-    of circles (0.3 s for 2,000 molecules); above `limit` molecules a random sample of so many is
-    searched, which is still a lower bound.
+    of circles (0.2 s for 10,000 molecules with 1,500); above `limit` molecules a random sample of
+    so many is searched, which is still a lower bound.
 
     Parameters
     ----------
@@ -149,11 +149,12 @@ def structural_measures(
 ) -> dict[str, Any]:
     """Return all measures of diversity between the molecules of a set.
 
-    Each molecule counts once, however many conformers it has. Time by number of molecules m, of
-    9 heavy atoms, on one core: structures, fingerprints and richness grow with m (1.5 ms each);
-    Vendi scores with m³ to 2,000 distinct fingerprints, m² to 10,000, and no further; internal
-    diversity with m² to 10,000 and no further; circles with m times their number. Memory is at
-    most 0.8 GB.
+    Each molecule counts once, however many conformers it has. Time by number of molecules m:
+    structures, fingerprints and richness grow with m (about 1 ms each); Vendi scores with m³ to
+    2,000 distinct fingerprints, with m² to 10,000, and no further; internal diversity with m² to
+    10,000 and no further; circles with m times their number. On one core 1,000 molecules of 8
+    heavy atoms take 1.3 s, and 10,000 of 15 take 39 s, half of that for Vendi scores. Memory is at
+    most 0.9 GB beside the set and its structures.
 
     Parameters
     ----------
