@@ -56,6 +56,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
         Example: `breadth describe aspirin.npz --json`""",
     ),
+    "map": (
+        "maps",
+        """Draw where the conformers of data sets stand in the space of a descriptor.
+
+        By UMAP or PCA, as PDF and PNG, with the coordinates beside them; and with --page as one
+        HTML file in which points are clicked and structures turned.
+
+        Example: `breadth map runs/mine/pool --out maps/mine --color energy`
+
+        Example: `breadth map train.xyz test.xyz --out maps/both --method pca --page`""",
+    ),
     "design": (
         "pool",
         """Choose a training set of exact size, molecules × conformers, and hold-outs beside it.
