@@ -122,6 +122,9 @@ def divide(
         for name, half in zip(TERMS, reach.tolist(), strict=True):
             interval[name] = (whole[name] - half, whole[name] + half)
     ceilings = sums.ceilings()
+    for name in TERMS:
+        if ceilings[name] == 0.0:  # nothing it could be but 0, up to rounding
+            whole[name], interval[name] = 0.0, None
     terms = {
         name: Term(
             whole[name],

@@ -1,0 +1,371 @@
+"""How much of a set's diversity lies between molecules and how much between conformations.
+
+    H(x) = H(x | molecule, site) + I(x; site | molecule) + I(x; molecule)
+    total = conformational + intramolecular + structural
+
+for descriptors x of atomic environments, a site being an atom of the molecule's graph; descriptors
+of whole structures have no sites, and the middle term drops out. All are in nats; every number
+belongs to its bandwidth.
+
+H(x) is the entropy of arXiv:2404.12367. The partition is the similarity-sensitive one of
+arXiv:1404.6520 at order 1: H(x), H(x | molecule) and I(x; molecule) are the logarithms of its
+gamma, alpha and beta diversities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from .chain_rule import TERMS, Points, Term, divide
+from .conformers import ConformerSet
+from .descriptors import CompactDescriptor, bandwidth_for, bound, feature_chunks
+from .errors import ConfigurationError, DataError, ShortageError
+from .protocols import Featurizer
+from .randomness import generator, ordering
+from .topology import sites
+
+#: Up to so many environments or structures every one is a query.
+EXACT_LIMIT = 20_000
+#: Groups of molecules that the jackknife leaves out in turn, at most; blocks of a lone molecule.
+JACKKNIFE_GROUPS = 40
+JACKKNIFE_BLOCKS = 20
+#: Multiples of the bandwidth that a curve goes through.
+CURVE = (0.25, 0.5, 0.71, 1.0, 1.41, 2.0, 4.0)
+
+Level = Literal["environments", "structures"]
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The partition of a set's diversity.
+
+    Parameters
+    ----------
+    level : {'environments', 'structures'}
+    descriptor : str
+    bandwidth : float
+        In the descriptor's units.
+    conformational, intramolecular, structural, total : Term
+    identity_error : float
+        |total − sum of the terms|, each term being computed on its own.
+    n_molecules, n_conformers, n_points : int
+        Points are environments or structures.
+    n_queries : int
+        Points whose density was computed (against all); fewer than `n_points` where the partition
+        was sampled. The intervals hold what that costs in precision.
+    jackknife : {'molecules', 'blocks', 'none'}
+        What was left out in turn: groups of molecules, or of a lone molecule blocks of
+        consecutive conformers.
+    """
+
+    level: str
+    descriptor: str
+    bandwidth: float
+    conformational: Term
+    intramolecular: Term
+    structural: Term
+    total: Term
+    identity_error: float
+    n_molecules: int
+    n_conformers: int
+    n_points: int
+    n_queries: int
+    jackknife: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        return asdict(self)
+
+
+def partition(
+    conformers: ConformerSet,
+    *,
+    featurizer: Featurizer | None = None,
+    level: Level = "environments",
+    bandwidth: float | None = None,
+    exact: bool | None = None,
+    n_queries: int = 4096,
+    confidence: float = 0.95,
+    chunk: int = 512,
+    seed: int = 0,
+) -> Partition:
+    """Divide a set's diversity into conformational, intramolecular and structural.
+
+    Environments of different elements share nothing. The cost grows with queries × points: with
+    the square of the set when exact, linearly when sampled. Memory grows with queries and chunk.
+
+    Parameters
+    ----------
+    conformers : ConformerSet
+    featurizer : Featurizer, optional
+        `CompactDescriptor` by default.
+    level : {'environments', 'structures'}, optional
+        Structures are compared by the mean of their atoms' descriptors.
+    bandwidth : float, optional
+        The descriptor's own by default.
+    exact : bool, optional
+        Compute the density of every point; by default where there are at most 20,000, otherwise
+        of `n_queries` of them, drawn evenly over molecules.
+    n_queries : int, optional
+    confidence : float, optional
+        Of the intervals.
+    chunk : int, optional
+        Conformers whose descriptors are in memory at a time.
+    seed : int, optional
+        Of the draw of queries and of the jackknife's groups.
+
+    Returns
+    -------
+    Partition
+
+    Raises
+    ------
+    DataError
+        If the set is empty, a descriptor is not finite, or atoms cannot be matched to sites.
+    """
+    if level not in ("environments", "structures"):
+        raise ConfigurationError(f"There is no level {level!r}; choose environments or structures.")
+    if not len(conformers):
+        raise DataError("An empty set has no diversity to divide.")
+    source = _Features(conformers, featurizer or CompactDescriptor(), chunk, level == "structures")
+    h = float(bandwidth or bandwidth_for(source.featurizer, conformers, whole=source.whole))
+    conformer = np.arange(len(conformers)) if source.whole else conformers.atom_conformer
+    molecule = conformers.molecule[conformer]
+    jackknife, group = _groups(conformers, seed)
+    points = Points(
+        molecule=molecule,
+        site=molecule if source.whole else sites(conformers),
+        kind=np.zeros(len(molecule), dtype=np.int64) if source.whole else conformers.numbers,
+        group=group[conformer],
+        across=jackknife == "molecules",
+    )
+    n = len(molecule)
+    every = n <= EXACT_LIMIT if exact is None else exact
+    queries = np.arange(n) if every else _drawn(conformers, conformer, min(n, n_queries), seed)
+    terms, error = divide(
+        source, points, queries, source.rows(queries), bandwidth=h, confidence=confidence
+    )
+    return Partition(
+        level=level,
+        descriptor=getattr(source.featurizer, "name", type(source.featurizer).__name__),
+        bandwidth=h,
+        **terms,
+        identity_error=error,
+        n_molecules=conformers.n_molecules,
+        n_conformers=len(conformers),
+        n_points=n,
+        n_queries=len(queries),
+        jackknife=jackknife,
+    )
+
+
+def bandwidth_curve(
+    conformers: ConformerSet,
+    *,
+    featurizer: Featurizer | None = None,
+    level: Level = "environments",
+    bandwidths: Sequence[float] | None = None,
+    n_queries: int = 1024,
+    seed: int = 0,
+) -> dict[str, list[float]]:
+    """Return the terms at several bandwidths, a quarter to four times the default unless given.
+
+    Parameters
+    ----------
+    conformers, featurizer, level, n_queries, seed
+        As in `partition`, which is sampled here.
+    bandwidths : sequence of float, optional
+
+    Returns
+    -------
+    dict of str to list of float
+        ``bandwidth`` and each term in nats.
+    """
+    featurizer = featurizer or CompactDescriptor()
+    if bandwidths is None:
+        h = bandwidth_for(featurizer, conformers, whole=level == "structures")
+        bandwidths = [m * h for m in CURVE]
+    rows = [
+        partition(
+            conformers,
+            featurizer=featurizer,
+            level=level,
+            bandwidth=h,
+            exact=False,
+            n_queries=n_queries,
+            seed=seed,
+        )
+        for h in bandwidths
+    ]
+    curve = {name: [float(getattr(row, name).value) for row in rows] for name in TERMS}
+    return {"bandwidth": [float(h) for h in bandwidths], **curve}
+
+
+def rarefied(
+    conformers: ConformerSet, *, n_molecules: int, n_conformers: int, seed: int = 0
+) -> ConformerSet:
+    """Return random conformers of random molecules, drawn without replacement.
+
+    The draw depends on ids and seed, not on the order of records.
+
+    Parameters
+    ----------
+    conformers : ConformerSet
+    n_molecules, n_conformers : int
+        Molecules, and conformers of each.
+    seed : int, optional
+
+    Raises
+    ------
+    ShortageError
+        If there are too few molecules with so many conformers.
+    """
+    counts = np.bincount(conformers.molecule, minlength=conformers.n_molecules)
+    enough = np.flatnonzero(counts >= n_conformers)
+    if n_molecules < 1 or n_conformers < 1 or len(enough) < n_molecules:
+        raise ShortageError(
+            f"{n_molecules} molecules with {n_conformers} conformers each are asked for, and "
+            f"{len(enough)} of {conformers.n_molecules} molecules have so many."
+        )
+    keys = conformers.molecules.key[enough]
+    chosen = enough[ordering(f"{seed} rarefy", keys.tolist())[:n_molecules]]
+    rows = np.flatnonzero(np.isin(conformers.molecule, chosen))
+    rows = rows[ordering(f"{seed} rarefy", conformers.id[rows].tolist())]
+    rows = rows[np.argsort(conformers.molecule[rows], kind="stable")]
+    rank = np.arange(len(rows)) - np.searchsorted(
+        conformers.molecule[rows], conformers.molecule[rows]
+    )
+    return conformers.select(np.sort(rows[rank < n_conformers]))
+
+
+def rarefied_partition(
+    conformers: ConformerSet,
+    *,
+    n_molecules: int,
+    n_conformers: int,
+    repeats: int = 10,
+    seed: int = 0,
+    **options: Any,
+) -> Partition:
+    """Return the partition that random subsets of equal size have, so that sets can be compared.
+
+    A bootstrap with replacement is inconsistent for entropies, since a repeated point has no
+    distance to itself; subsets are drawn without.
+
+    Parameters
+    ----------
+    conformers : ConformerSet
+    n_molecules, n_conformers : int
+        Size of the subsets: molecules, and conformers of each.
+    repeats : int, optional
+        Subsets. Values are their means; intervals are as wide as those of one subset on average,
+        which is too wide rather than too narrow.
+    seed : int, optional
+    **options
+        Of `partition`.
+
+    Raises
+    ------
+    ShortageError
+        If there are too few molecules with so many conformers.
+    """
+    counts = np.bincount(conformers.molecule)
+    if n_molecules == conformers.n_molecules and (counts == n_conformers).all():
+        repeats = 1
+    drawn = [
+        partition(
+            rarefied(
+                conformers,
+                n_molecules=n_molecules,
+                n_conformers=n_conformers,
+                seed=int(generator(seed, "rarefy", k).integers(2**31)),
+            ),
+            seed=seed,
+            **options,
+        )
+        for k in range(repeats)
+    ]
+    means: dict[str, Any] = {}
+    for name in TERMS:
+        terms = [getattr(one, name) for one in drawn]
+        value = float(np.mean([term.value for term in terms]))
+        intervals = [term.interval for term in terms if term.interval is not None]
+        half = float(np.mean([(high - low) / 2 for low, high in intervals])) if intervals else None
+        means[name] = Term(
+            value,
+            None if half is None else (value - half, value + half),
+            float(np.mean([term.ceiling for term in terms])),
+            any(term.at_ceiling for term in terms),
+        )
+    error = max(one.identity_error for one in drawn)
+    return replace(drawn[0], **means, identity_error=error)
+
+
+class _Features:
+    """The descriptors of a set, a chunk of conformers at a time, as often as they are asked for."""
+
+    def __init__(
+        self, conformers: ConformerSet, featurizer: Featurizer, chunk: int, whole: bool
+    ) -> None:
+        self.conformers, self.chunk, self.whole = conformers, chunk, whole
+        self.featurizer = bound(featurizer, conformers)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return self._blocks(self.conformers)
+
+    def rows(self, points: np.ndarray) -> np.ndarray:
+        """Return the features of some points, in their order."""
+        owner = points if self.whole else self.conformers.atom_conformer[points]
+        needed = np.unique(owner)
+        part = self.conformers if len(needed) == len(self.conformers) else None
+        part = part or self.conformers.select(needed)
+        features = np.concatenate(list(self._blocks(part)))
+        place = np.searchsorted(needed, owner)
+        if self.whole:
+            return features[place]
+        return features[part.offsets[place] + points - self.conformers.offsets[owner]]
+
+    def _blocks(self, conformers: ConformerSet) -> Iterator[np.ndarray]:
+        for rows, offsets in feature_chunks(conformers, self.featurizer, chunk=self.chunk):
+            if self.whole:
+                means = np.add.reduceat(rows, offsets[:-1], dtype=np.float64)
+                yield (means / np.diff(offsets)[:, None]).astype(np.float32)
+            else:
+                yield rows
+
+
+def _groups(conformers: ConformerSet, seed: int) -> tuple[str, np.ndarray]:
+    """Return what the jackknife leaves out and the group of each conformer."""
+    m = conformers.n_molecules
+    if m > 1:
+        group = np.empty(m, dtype=np.int64)
+        order = ordering(f"{seed} jackknife", conformers.molecules.key.tolist())
+        group[order] = np.arange(m) % JACKKNIFE_GROUPS
+        return "molecules", group[conformers.molecule]
+    n = len(conformers)
+    blocks = min(n, JACKKNIFE_BLOCKS)
+    # Neighbours in time resemble each other, so they are left out together.
+    time = np.where(np.isnan(conformers.time), -1.0, conformers.time)
+    order = np.lexsort((conformers.record, time, conformers.trajectory))
+    group = np.empty(n, dtype=np.int64)
+    group[order] = np.arange(n) * blocks // n
+    return ("blocks" if blocks > 1 else "none"), group
+
+
+def _drawn(conformers: ConformerSet, conformer: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Draw one point from each of `count` equal stretches of the points, molecule by molecule.
+
+    The points stand in an order of contents, so that the order of records changes nothing.
+    """
+    by_key = np.argsort(np.argsort(conformers.molecules.key))[conformers.molecule]
+    order = ordering(f"{seed} queries", conformers.id.tolist())
+    place = np.empty(len(conformers), dtype=np.int64)
+    place[order[np.argsort(by_key[order], kind="stable")]] = np.arange(len(conformers))
+    points = np.argsort(place[conformer], kind="stable")
+    edges = np.linspace(0, len(points), count + 1)
+    picked = edges[:-1] + generator(seed, "queries").random(count) * np.diff(edges)
+    return np.sort(points[np.minimum(picked.astype(np.int64), len(points) - 1)])
