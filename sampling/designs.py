@@ -5,10 +5,14 @@ molecule key, and an order of each molecule's conformers, by blake2b of seed and
 design takes a prefix of the one and of the others, so designs of one replicate nest: the molecules
 of a smaller M are among those of a larger, the conformers of a smaller C among those of a larger.
 The order of records does not matter.
+
+A selector along an axis takes the place of that axis's random order; nesting then holds where the
+selector has the prefix property.
 """
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +20,11 @@ from sklearn.base import BaseEstimator
 
 from ..diversity.conformers import ConformerSet
 from ..diversity.errors import ConfigurationError, ShortageError
+from ..diversity.protocols import Featurizer
 from ..diversity.randomness import ordering
+from .candidates import Reading
+from .selecting import check_level, choose_conformers, choose_molecules, distinct
+from .selectors import Selector
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +40,16 @@ class Design:
         Rows of `set.molecules`, in the order of the replicate.
     n_conformers : array of int64, shape (M,)
         Conformers of each molecule, validation included.
+    n_labels_read : int
+        Conformers whose reference labels were read to choose these; the budget is charged for
+        them, the chosen ones included.
     """
 
     train: np.ndarray
     validation: np.ndarray
     molecules: np.ndarray
     n_conformers: np.ndarray
+    n_labels_read: int = 0
 
     @property
     def budget(self) -> int:
@@ -58,15 +70,43 @@ class FixedBudget(BaseEstimator):
         Frames of the budget that are set apart for validation.
     random_state : int
         The replicate.
+    molecule_selector, conformer_selector : Selector, optional
+        Choose the molecules, and the conformers of each; at random by default. Their own
+        `random_state` and `n_to_select` are not looked at.
+    featurizer : Featurizer, optional
+        For selectors that take features.
+    reference_level, prior_level : str, optional
+        Levels of theory. A selector that reads labels reads those of `prior_level` where one is
+        named, else those of `reference_level` (the only one of the set by default).
+    charge_labels : bool
+        Whether a selector may read reference labels of conformers that are not chosen: their cost
+        is the design's `n_labels_read`.
     """
 
     def __init__(
-        self, *, budget: int, n_molecules: int, n_validation: int = 0, random_state: int = 0
+        self,
+        *,
+        budget: int,
+        n_molecules: int,
+        n_validation: int = 0,
+        random_state: int = 0,
+        molecule_selector: Selector | None = None,
+        conformer_selector: Selector | None = None,
+        featurizer: Featurizer | None = None,
+        reference_level: str | None = None,
+        prior_level: str | None = None,
+        charge_labels: bool = False,
     ) -> None:
         self.budget = budget
         self.n_molecules = n_molecules
         self.n_validation = n_validation
         self.random_state = random_state
+        self.molecule_selector = molecule_selector
+        self.conformer_selector = conformer_selector
+        self.featurizer = featurizer
+        self.reference_level = reference_level
+        self.prior_level = prior_level
+        self.charge_labels = charge_labels
 
     def design(self, conformers: ConformerSet, available: np.ndarray | None = None) -> Design:
         """Choose the frames.
@@ -86,6 +126,8 @@ class FixedBudget(BaseEstimator):
         ShortageError
             If there are too few molecules, a molecule has too few conformers, or validation would
             take a molecule's last training frame.
+        ConfigurationError
+            If a selector reads reference labels without leave to be charged for them.
         """
         _positive(budget=self.budget, n_molecules=self.n_molecules)
         if self.budget < self.n_molecules:
@@ -96,7 +138,7 @@ class FixedBudget(BaseEstimator):
         share, extra = divmod(self.budget, self.n_molecules)
         counts = np.full(self.n_molecules, share)
         counts[:extra] += 1
-        return _fill(conformers, available, counts, self.n_validation, self.random_state)
+        return _fill(conformers, available, counts, self)
 
 
 class FixedMolecules(BaseEstimator):
@@ -108,23 +150,42 @@ class FixedMolecules(BaseEstimator):
         M and C, validation included.
     n_validation : int
         Frames of the M·C that are set apart for validation.
-    random_state : int
-        The replicate.
+    random_state, molecule_selector, conformer_selector, featurizer
+        See `FixedBudget`.
+    reference_level, prior_level, charge_labels
+        See `FixedBudget`.
     """
 
     def __init__(
-        self, *, n_molecules: int, n_conformers: int, n_validation: int = 0, random_state: int = 0
+        self,
+        *,
+        n_molecules: int,
+        n_conformers: int,
+        n_validation: int = 0,
+        random_state: int = 0,
+        molecule_selector: Selector | None = None,
+        conformer_selector: Selector | None = None,
+        featurizer: Featurizer | None = None,
+        reference_level: str | None = None,
+        prior_level: str | None = None,
+        charge_labels: bool = False,
     ) -> None:
         self.n_molecules = n_molecules
         self.n_conformers = n_conformers
         self.n_validation = n_validation
         self.random_state = random_state
+        self.molecule_selector = molecule_selector
+        self.conformer_selector = conformer_selector
+        self.featurizer = featurizer
+        self.reference_level = reference_level
+        self.prior_level = prior_level
+        self.charge_labels = charge_labels
 
     def design(self, conformers: ConformerSet, available: np.ndarray | None = None) -> Design:
         """Choose the frames; see `FixedBudget.design`."""
         _positive(n_molecules=self.n_molecules, n_conformers=self.n_conformers)
         counts = np.full(self.n_molecules, self.n_conformers)
-        return _fill(conformers, available, counts, self.n_validation, self.random_state)
+        return _fill(conformers, available, counts, self)
 
 
 def conformer_orders(
@@ -145,12 +206,7 @@ def conformer_orders(
     members : list of array of int64
         Available conformers of each of them, every geometry once.
     """
-    usable = np.ones(len(conformers), dtype=bool) if available is None else np.asarray(available)
-    if usable.shape != (len(conformers),) or usable.dtype != bool:
-        raise ConfigurationError(
-            f"`available` must be one True or False for each of {len(conformers)} conformers."
-        )
-    candidates = np.flatnonzero(usable)
+    candidates = np.flatnonzero(_usable(conformers, available))
     ids = conformers.id[candidates]
     # Of a geometry that occurs twice, the first stays.
     candidates = candidates[np.sort(np.unique(ids, return_index=True)[1])]
@@ -163,14 +219,22 @@ def conformer_orders(
     return present[first], [groups[i] for i in first]
 
 
+def _usable(conformers: ConformerSet, available: np.ndarray | None) -> np.ndarray:
+    usable = np.ones(len(conformers), dtype=bool) if available is None else np.asarray(available)
+    if usable.shape != (len(conformers),) or usable.dtype != bool:
+        raise ConfigurationError(
+            f"`available` must be one True or False for each of {len(conformers)} conformers."
+        )
+    return usable
+
+
 def _fill(
     conformers: ConformerSet,
     available: np.ndarray | None,
     counts: np.ndarray,
-    n_validation: int,
-    random_state: int,
+    chooser: FixedBudget | FixedMolecules,
 ) -> Design:
-    molecules, members = conformer_orders(conformers, available, random_state)
+    molecules, members = conformer_orders(conformers, available, chooser.random_state)
     wanted = len(counts)
     if len(molecules) < wanted:
         raise ShortageError(
@@ -178,7 +242,9 @@ def _fill(
             f"trained on: {wanted - len(molecules)} are missing. Enlarge the pool or "
             "ask for fewer."
         )
-    molecules, members = molecules[:wanted], members[:wanted]
+    choice = _Choice(conformers, available, chooser)
+    order = choice.of_molecules(molecules, wanted)
+    molecules, members = molecules[order], [members[i] for i in order]
     short = np.array([max(0, c - len(m)) for c, m in zip(counts, members, strict=True)])
     if short.any():
         worst = int(short.argmax())
@@ -188,7 +254,8 @@ def _fill(
             f"all: {conformers.molecules.key[molecules[worst]]} has {len(members[worst])}. Sample "
             "more conformers, hold fewer out, or ask for fewer."
         )
-    held = _validation_counts(counts, n_validation)
+    members = choice.of_conformers(molecules, members, counts)
+    held = _validation_counts(counts, chooser.n_validation)
     train = [m[: c - v] for m, c, v in zip(members, counts, held, strict=True)]
     validation = [m[c - v : c] for m, c, v in zip(members, counts, held, strict=True)]
     return Design(
@@ -196,7 +263,73 @@ def _fill(
         validation=np.concatenate(validation).astype(np.int64),
         molecules=molecules,
         n_conformers=counts,
+        n_labels_read=choice.n_labels_read,
     )
+
+
+class _Choice:
+    """What the selectors of a design take of a set's usable conformers."""
+
+    def __init__(
+        self,
+        conformers: ConformerSet,
+        available: np.ndarray | None,
+        chooser: FixedBudget | FixedMolecules,
+    ) -> None:
+        self.conformers, self.chooser = conformers, chooser
+        self.reading = Reading(
+            featurizer=chooser.featurizer,
+            label_level=chooser.prior_level or chooser.reference_level,
+        )
+        self.n_labels_read = 0
+        self.selectors: dict[str, Selector] = {}
+        for level, selector in (
+            ("molecules", chooser.molecule_selector),
+            ("conformers", chooser.conformer_selector),
+        ):
+            if selector is not None:
+                check_level(selector, level)
+                self._check_labels(selector)
+                self.selectors[level] = copy(selector).set_params(random_state=chooser.random_state)
+        self.rows = np.array([], dtype=np.int64)
+        if self.selectors:
+            self.rows = distinct(conformers, self.reading, _usable(conformers, available))
+
+    def of_molecules(self, molecules: np.ndarray, wanted: int) -> np.ndarray:
+        """Return the places of the chosen among the molecules of a random order."""
+        if "molecules" not in self.selectors:
+            return np.arange(wanted)
+        selector = self.selectors["molecules"]
+        chosen = choose_molecules(self.conformers, self.rows, selector, wanted, self.reading)
+        self._charge(selector, self.rows)
+        return np.array([int(np.flatnonzero(molecules == m)[0]) for m in chosen])
+
+    def of_conformers(
+        self, molecules: np.ndarray, members: list[np.ndarray], counts: np.ndarray
+    ) -> list[np.ndarray]:
+        """Return the chosen conformers of each molecule instead of a random order of them."""
+        if "conformers" not in self.selectors:
+            return members
+        selector = self.selectors["conformers"]
+        budgets = dict(zip(molecules.tolist(), counts.tolist(), strict=True))
+        chosen = choose_conformers(self.conformers, self.rows, selector, budgets, self.reading)
+        self._charge(selector, np.concatenate(members))
+        return [chosen[m] for m in molecules.tolist()]
+
+    def _check_labels(self, selector: Selector) -> None:
+        if self._reads_reference(selector) and not self.chooser.charge_labels:
+            raise ConfigurationError(
+                f"{type(selector).__name__} reads labels of conformers that it does not choose, "
+                "and they are not free: name a cheap `prior_level` for it to read, or set "
+                "`charge_labels=True` and count `n_labels_read` as the budget."
+            )
+
+    def _charge(self, selector: Selector, rows: np.ndarray) -> None:
+        if self._reads_reference(selector):
+            self.n_labels_read = max(self.n_labels_read, len(rows))
+
+    def _reads_reference(self, selector: Selector) -> bool:
+        return "reference_labels" in selector.reads and self.chooser.prior_level is None
 
 
 def _validation_counts(counts: np.ndarray, n_validation: int) -> np.ndarray:
