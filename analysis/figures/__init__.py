@@ -5,9 +5,12 @@ from pathlib import Path
 import xarray as xr
 from matplotlib.figure import Figure
 
+from ..summary import SELECTOR_AXES
+from .measures import measures
 from .parity import parity
 from .plane import diversity_map
 from .pool import pool
+from .selectors import selectors
 from .style import Column, save
 from .tradeoff import error_against_conformers, error_against_molecules
 from .training import training_curves
@@ -17,9 +20,11 @@ __all__ = [
     "draw_all",
     "error_against_conformers",
     "error_against_molecules",
+    "measures",
     "parity",
     "pool",
     "save",
+    "selectors",
     "training_curves",
 ]
 
@@ -54,7 +59,8 @@ def draw_all(
     Returns
     -------
     list of Path
-        Two files per figure; an experiment without designs has none.
+        Two files per figure; an experiment without designs has none, nor have the map of designs
+        that all have the same counts and measures that were not taken.
     """
     figures: dict[str, Figure] = {}
     experiments = set(map(str, results["experiment"].values))
@@ -62,7 +68,14 @@ def draw_all(
         figures["error_against_molecules"] = error_against_molecules(results, column=column)
     if "fixed_molecules" in experiments:
         figures["error_against_conformers"] = error_against_conformers(results, column=column)
-    figures["map"] = diversity_map(results, test_set=test_set, column=column)
+    if experiments & set(SELECTOR_AXES):
+        figures["selectors"] = selectors(results, column=column)
+    counts = results["n_molecules"].values, results["n_conformers"].values
+    if len(set(zip(*(c.tolist() for c in counts), strict=True))) > 1:
+        figures["map"] = diversity_map(results, test_set=test_set, column=column)
+    name = "measure_error_correlation"
+    if name in results and results[name].notnull().any():
+        figures["measures"] = measures(results, column=column)
     figures["parity"] = parity(predictions, test_set=test_set, column=column)
     figures["pool"] = pool(contents, column=column)
     figures["training_curves"] = training_curves(results, curves, column=column)

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..parity import parity_points, parity_statistics
+from ..predictions import EXPERIMENTS
 from ..summary import grid
 from .style import GREY, MILLI, SEQUENTIAL, Column, new_figure, paper, words
 
@@ -36,7 +37,8 @@ def parity(
         See :mod:`breadth.analysis.predictions`.
     designs : sequence of int, optional
         Rows of ``design``; by default both ends of the grid at a fixed budget, and in double
-        column those of the other experiment too.
+        column those of the other experiment too. Of a study of selectors alone: random choice
+        and the last selector along each axis.
     test_set : str
         Which test set.
     replicate : int
@@ -45,7 +47,8 @@ def parity(
         Width, 3.35 or 7.0 in.
     """
     if designs is None:
-        experiments = ("fixed_budget", "fixed_molecules")[: 1 if column == "single" else 2]
+        present = set(predictions["experiment"].values.astype(str).tolist())
+        experiments = [e for e in EXPERIMENTS if e in present][: 1 if column == "single" else 2]
         grids = [grid(predictions, experiment) for experiment in experiments]
         designs = [int(rows[i]) for rows in grids if rows.size for i in (0, -1)]
     points = [parity_points(predictions, d, test_set, replicate=replicate) for d in designs]
@@ -58,7 +61,9 @@ def parity(
                 _panel(axes, *points[index][key], extent, small_unit)
                 if row == 0:
                     m, c = (predictions[n].values[designs[index]] for n in _COUNTS)
-                    axes.set_title(f"{m:g} × {c:g}", fontsize=7.5)
+                    by = [str(predictions[n].values[designs[index]]) for n in _SELECTORS]
+                    named = [words(name) for name in by if name != "random"]
+                    axes.set_title("\n".join([f"{m:g} × {c:g}", *named]), fontsize=7.5)
                 if index == 0:
                     axes.set_ylabel(f"Predicted {quantity} ({unit})")
                 axes.set_xlabel(f"Reference ({unit})")
@@ -71,6 +76,7 @@ def parity(
 
 
 _COUNTS = ("n_molecules", "n_conformers")
+_SELECTORS = ("molecule_selector", "conformer_selector")
 _PAD = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.75}
 
 

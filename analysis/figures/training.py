@@ -6,10 +6,16 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..summary import grid
+from ..predictions import CELL
+from ..summary import SELECTOR_AXES, grid
 from .style import MILLI, SEQUENTIAL, Column, end_labels, log_axis, new_figure, paper, words
 
-_TITLES = {"fixed_budget": "Fixed budget", "fixed_molecules": "Fixed molecules"}
+_TITLES = {
+    "fixed_budget": "Fixed budget",
+    "fixed_molecules": "Fixed molecules",
+    "molecule_selectors": "Molecules by",
+    "conformer_selectors": "Conformers by",
+}
 
 
 def training_curves(
@@ -31,9 +37,9 @@ def training_curves(
         - ``monitor_force_mae`` (model, checkpoint): eV/Å, on a fixed part of a hold-out;
         - ``train_loss`` (model, checkpoint): mean since the checkpoint before;
 
-        coordinates on ``model``: ``n_molecules``, ``n_conformers``, ``replicate``,
-        ``updates_fraction`` (1.0 or 0.25); attribute ``monitor`` names the hold-out. A model is
-        drawn in each experiment that has a design of its counts.
+        coordinates on ``model``: ``n_molecules``, ``n_conformers``, ``molecule_selector``,
+        ``conformer_selector``, ``replicate``, ``updates_fraction`` (1.0 or 0.25); attribute
+        ``monitor`` names the hold-out. A model is drawn in each experiment that has its design.
     column : {'single', 'double'}
         Width, 3.35 or 7.0 in.
     """
@@ -68,15 +74,19 @@ def _panel(
     scale: float,
 ) -> None:
     designs = grid(results, experiment)
-    along = "n_molecules" if experiment == "fixed_budget" else "n_conformers"
+    along = {
+        "fixed_budget": "n_molecules",
+        "fixed_molecules": "n_conformers",
+        **SELECTOR_AXES,
+    }[experiment]
     colours = mpl.colormaps[SEQUENTIAL](np.linspace(0.0, 0.88, len(designs)))
     updates, values = curves["updates"].values, curves[name].values * scale
     fraction = curves["updates_fraction"].values
     labels, drawn = [], []
     for colour, design in zip(colours, designs, strict=True):
         same = np.ones(curves.sizes["model"], dtype=bool)
-        for count in ("n_molecules", "n_conformers"):
-            same &= curves[count].values == results[count].values[design]
+        for name_of in CELL:
+            same &= curves[name_of].values == results[name_of].values[design]
         for model in np.flatnonzero(same):
             known = np.isfinite(updates[model]) & np.isfinite(values[model])
             full = fraction[model] == 1.0
@@ -92,10 +102,10 @@ def _panel(
         full_models = np.flatnonzero(same & (fraction == 1.0))
         last = [v[np.isfinite(v)][-1] for v in values[full_models] if np.isfinite(v).any()]
         if last:
-            unit = "molecules" if along == "n_molecules" else "conformers"
-            text = f"{results[along].values[design]:g}"
-            first = design == designs[-1]
-            labels.append((float(np.mean(last)), f"{text} {unit}" if first else text, colour))
+            text = words(results[along].values[design])
+            if experiment not in SELECTOR_AXES and design == designs[-1]:
+                text += " molecules" if along == "n_molecules" else " conformers"
+            labels.append((float(np.mean(last)), text, colour))
     if drawn:
         span = np.concatenate(drawn)
         log_axis(axes, "y", span.min() / 1.08, span.max() * 1.08)

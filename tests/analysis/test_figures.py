@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from breadth.analysis import figures
+from breadth.analysis import figures, relate_measures
 from breadth.analysis.figures import style
+
+from .conftest import EFFECTS, SELECTORS, synthetic_curves, synthetic_predictions
 
 
 def test_all_figures_are_written(
@@ -94,3 +96,55 @@ def test_labels_move_apart_and_keep_their_order() -> None:
     np.testing.assert_array_equal(np.argsort(placed), [1, 0, 2, 3])
     assert (np.diff(np.sort(placed)) > 0.0499).all()
     assert placed[1] == 0.10
+
+
+def with_measures(results: xr.Dataset) -> xr.Dataset:
+    """A SYNTHETIC relation: one measure that is the error, one that is noise, one constant."""
+    error = results["force_mae"].mean("test_set").values
+    noise = np.random.default_rng(0).random(error.shape)
+    values = np.stack([error, noise, np.ones(error.shape)], axis=-1)
+    names = ["structural.circles", "conformational.tfd", "n_molecules"]
+    measures = xr.DataArray(
+        values,
+        dims=("design", "replicate", "measure"),
+        coords={"measure": names, "measure_units": ("measure", ["1"] * 3)},
+    )
+    n_train = (("design", "replicate"), np.full(error.shape, 300))
+    return relate_measures(results.assign(n_train=n_train), measures, n_resamples=50)
+
+
+def test_a_study_of_selectors_alone_has_its_figures(
+    by_selector: xr.Dataset, pool: xr.Dataset, tmp_path: Path
+) -> None:
+    paths = figures.draw_all(
+        with_measures(by_selector),
+        synthetic_predictions(designs=SELECTORS),
+        pool,
+        synthetic_curves(designs=SELECTORS),
+        tmp_path,
+    )
+    names = {path.stem for path in paths}
+    assert names == {"measures", "parity", "pool", "selectors", "training_curves"}
+
+
+def test_selectors_are_drawn_against_random(by_selector: xr.Dataset) -> None:
+    figure = figures.selectors(by_selector)
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == list(EFFECTS)[1:]
+    assert "(60 × 5)" in figure.axes[0].get_title(loc="left")
+    # the middle of the first row's marks is the paired difference, in meV/Å
+    first = next(line for line in figure.axes[0].lines if line.get_marker() == "o")
+    wanted = by_selector["force_mae_difference"].values[1, 0, 0] * 1000
+    assert first.get_xdata()[0] == pytest.approx(wanted)
+    assert len(figures.selectors(by_selector, column="double").axes) == 2
+
+
+def test_measures_show_only_what_is_known(by_selector: xr.Dataset) -> None:
+    related = with_measures(by_selector)
+    figure = figures.measures(related)
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert labels == ["structural", "circles", "conformational", "tfd"]
+    framed = [p for p in figure.axes[0].patches if not p.get_fill()]
+    known = related["measure_error_correlation_interval"].values.prod(axis=-1) > 0
+    assert len(framed) == known.sum() > 0
+    titles = [a.get_title(loc="left") for a in figures.measures(related, column="double").axes[:2]]
+    assert titles == ["All designs (9)", "Equally many training conformers (9)"]
