@@ -55,7 +55,8 @@ def torsions(mol: Chem.Mol) -> Torsions:
     atoms about single bonds. At each end of a rotatable bond the neighbour that no other
     resembles is taken; where all resemble each other the torsion is periodic. (At a pyramidal
     N(CH₃)₂ that overlooks which side the lone pair is on.) Atoms are alike if element and
-    connectivity say so, as in `automorphisms`.
+    connectivity say so, as in `automorphisms`. Bonds that turn hydrogens alone (OH, CH₃) are not
+    among them, as in torsion fingerprints and RMSDs of heavy atoms.
 
     Parameters
     ----------
