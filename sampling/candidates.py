@@ -16,7 +16,8 @@ from ..diversity.errors import ConfigurationError, DataError
 from ..diversity.fingerprints import fingerprints
 from ..diversity.protocols import Featurizer
 from ..diversity.scaffolds import scaffold
-from ..diversity.topology import MolecularGraph, molecular_graphs
+from ..diversity.topology import MolecularGraph, molecular_graphs, sites
+from ..diversity.torsions import dihedral_angles, torsion_basins, torsions
 from .selectors import Selector
 
 
@@ -183,15 +184,27 @@ def _scaffolds(conformers: ConformerSet) -> np.ndarray:
 
 
 def _minima(conformers: ConformerSet) -> np.ndarray:
-    unknown = np.flatnonzero(conformers.minimum < 0)
+    """Return the name of each conformer's minimum: as its file says, else its torsional basin."""
+    minimum = conformers.minimum.copy()
+    unknown = np.unique(conformers.molecule[minimum < 0])
     if len(unknown):
-        raise DataError(
-            f"{_named(conformers, int(unknown[0]))} does not say which minimum it was displaced "
-            f"from ({len(unknown)} of {len(conformers)} do not), so that minima cannot be told "
-            "apart. Choose by another selector, such as fps."
-        )
+        graphs, site = molecular_graphs(conformers), sites(conformers)
+        for row in unknown.tolist():
+            members = np.flatnonzero(conformers.molecule == row)
+            mol = graphs[row].mol_with_atoms
+            if mol is None:
+                raise DataError(
+                    f"{_named(conformers, int(members[0]))} does not say which minimum it was "
+                    "displaced from, and its molecule has no structure that RDKit can tell, so "
+                    "that it has no torsions either. Choose by another selector, such as fps."
+                )
+            atoms = conformers.offsets[members, None] + np.arange(mol.GetNumAtoms())
+            atoms = np.take_along_axis(atoms, np.argsort(site[atoms], axis=1), axis=1)
+            known = torsions(mol)
+            angles = dihedral_angles(conformers.positions[atoms].astype(np.float64), known.atoms)
+            minimum[members] = torsion_basins(angles, known.fold)
     keys = conformers.molecules.key[conformers.molecule]
-    return np.array([f"{k}\x1f{m}" for k, m in zip(keys, conformers.minimum, strict=True)])
+    return np.array([f"{k}\x1f{m}" for k, m in zip(keys, minimum, strict=True)])
 
 
 def _force_norms(conformers: ConformerSet, level: str | None) -> np.ndarray:

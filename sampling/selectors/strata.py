@@ -144,6 +144,7 @@ class DiverseMinima(Selector):
 
     Each minimum is stood for by the row nearest the mean of its rows, and minima follow each other
     by farthest point. When each has given one row, each gives the row farthest from it, and so on.
+    Of molecules whose minima are not known, torsional basins take their place.
     """
 
     target = "minimum"

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from breadth.diversity.conformers import ConformerSet, Labels
 from breadth.diversity.errors import ConfigurationError, DataError, ShortageError
 from breadth.diversity.scaffolds import scaffold
+from breadth.diversity.topology import molecular_graphs
+from breadth.diversity.torsions import dihedral_angles, torsion_basins, torsions
 from breadth.sampling import FixedBudget, FixedMolecules
 from breadth.sampling.selecting import select
 from breadth.sampling.selectors import Random
@@ -144,6 +146,26 @@ def test_minima_of_each_molecule_come_first(pool: ConformerSet) -> None:
         assert len(np.unique(pool.minimum[own])) == min(3, there)
 
 
+def test_torsional_basins_stand_for_minima_that_are_not_known(pool: ConformerSet) -> None:
+    unknown = replace(pool, minimum=np.full(len(pool), -1))
+    chosen = select(
+        unknown, selector("minima"), level="structures", budget=60, featurizer=Distances()
+    )
+    graphs = molecular_graphs(pool)
+    for row in np.unique(pool.molecule[chosen]).tolist():
+        mol = graphs[row].mol_with_atoms
+        known, members = torsions(mol), np.flatnonzero(pool.molecule == row)
+        angles = dihedral_angles(
+            pool.positions[pool.offsets[members, None] + np.arange(mol.GetNumAtoms())].astype(
+                float
+            ),
+            known.atoms,
+        )
+        basin = dict(zip(members.tolist(), torsion_basins(angles, known.fold), strict=True))
+        own = [basin[i] for i in chosen.tolist() if i in basin]
+        assert len(set(own)) == min(len(own), len(set(basin.values())))
+
+
 def test_energies_count_from_the_lowest_of_each_molecule(labelled: ConformerSet) -> None:
     # Molecules differ by hundreds of eV, conformers by tenths: the cold draw takes the lowest.
     rows = select(labelled, selector("boltzmann", temperature=1e-3), level="conformers", budget=1)
@@ -182,15 +204,6 @@ def test_what_is_missing_is_named(labelled: ConformerSet, pool: ConformerSet) ->
         (pool, "random", "structures", len(pool) + 3, None, ShortageError, "3 are missing"),
         (pool, "random", "conformers", 17, None, ShortageError, "has 16"),
         (pool, "random", "molecules", 999, None, ShortageError, "999 molecules are to be"),
-        (
-            replace(pool, minimum=np.full(len(pool), -1)),
-            "minima",
-            "structures",
-            4,
-            Distances(),
-            DataError,
-            "does not say which minimum",
-        ),
     ]
     for conformers, name, level, budget, featurizer, error, message in cases:
         with pytest.raises(error, match=message):
@@ -221,6 +234,14 @@ def test_molecules_without_structure_are_named(pool: ConformerSet) -> None:
     )
     with pytest.raises(DataError, match=r"Molecule '.*' has no structure"):
         select(solid, selector("maxmin"), level="molecules", budget=2)
+    with pytest.raises(DataError, match="does not say which minimum"):
+        select(
+            replace(solid, minimum=np.full(n, -1)),
+            selector("minima"),
+            level="structures",
+            budget=4,
+            featurizer=Distances(),
+        )
 
 
 def test_names_and_options_that_do_not_exist_are_told() -> None:
