@@ -104,8 +104,9 @@ def label_table(
         "atom": atoms,
     }
     if level == "molecules":
+        order = np.argsort(s.id, kind="stable")  # so that sums are the same for any order
         table["energy"], table["force_norm"] = (
-            _mean_of_known(values, s.molecule, s.n_molecules)[molecules]
+            _mean_of_known(values[order], s.molecule[order], s.n_molecules)[molecules]
             for values in (energy, by_structure)
         )
     elif level == "structures":

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from ase.data import chemical_symbols
+from ase.data import atomic_numbers, chemical_symbols
 
 from ...diversity import ConfigurationError, ConformerSet
 
@@ -113,23 +113,28 @@ def _dataset(
     target = "atom" if (atoms >= 0).all() else "structure"
     properties: dict[str, Any] = {}
     shown: dict[str, str] = {}
-    axes = [f"{points.attrs['method'].upper()} {i + 1}" for i in range(2)]
+    axis = {"pca": "PC", "umap": "UMAP"}[points.attrs["method"]]
+    axes = [f"{axis} 1", f"{axis} 2"]
     for name, values in zip(axes, np.round(points["coordinate"].values.T, 4), strict=True):
         properties[name] = {"target": target, "values": values}
     for variable in ("set", "molecule", "element"):
-        if variable in points:
-            values = points[variable].values
-            names, numbers = np.unique(values, return_inverse=True)
-            if 1 < len(names) <= _CATEGORIES:
-                properties[variable] = {"target": target, "values": values.tolist()}
-            if len(names) > 1:  # only numbers colour points
-                shown[variable] = f"{variable} number"
-                about = "; ".join(f"{i + 1} {n}" for i, n in enumerate(names[:_CATEGORIES]))
-                properties[shown[variable]] = {
-                    "target": target,
-                    "values": numbers.astype(float) + 1,
-                    "description": about + ("; …" if len(names) > _CATEGORIES else ""),
-                }
+        if variable not in points:
+            continue
+        values = points[variable].values
+        names, numbers = np.unique(values, return_inverse=True)
+        if 1 < len(names) <= _CATEGORIES:
+            properties[variable] = {"target": target, "values": values.tolist()}
+        if len(names) > 1:  # only numbers colour points
+            shown[variable] = "atomic number" if variable == "element" else f"{variable} number"
+            codes = np.arange(1, len(names) + 1)
+            if variable == "element":
+                codes = np.array([atomic_numbers[name] for name in names])
+            key = "; ".join(f"{code} {name}" for code, name in zip(codes[:99], names, strict=False))
+            properties[shown[variable]] = {
+                "target": target,
+                "values": codes[numbers].astype(float),
+                "description": key,
+            }
     for variable in ("energy", "force_norm"):
         if np.isfinite(points[variable].values).any():
             told = points[variable].attrs
@@ -139,7 +144,8 @@ def _dataset(
                 "values": np.round(points[variable].values, 6),
                 "units": told["units"],
             }
-    symbol = "set" if "set" in properties else None
+    categories = [name for name in (color, "set") if name in ("set", "molecule", "element")]
+    symbol = next((name for name in categories if name in properties), None)
     settings: dict[str, Any] = chemiscope.quick_settings(
         x=axes[0],
         y=axes[1],
@@ -150,6 +156,7 @@ def _dataset(
     )
     settings["structure"][0]["supercell"] = [1, 1, 1]
     settings["map"].setdefault("color", {})["palette"] = "viridis"
+    settings["map"]["size"] = {"factor": 50 if points.sizes["point"] < 500 else 30}
     environments = None
     if target == "atom":
         of = points["structure"].values
