@@ -8,6 +8,8 @@ from .geometries import GeometrySettings, sample_geometries
 from .high_forces import high_forces
 from .labels import isolated_atom_energies, join_labels, label, label_chunk
 from .molecules import Molecule, bundled_molecules, read_smiles
+from .selecting import select
+from .selectors import Selector
 from .splits import HoldOuts, Partition
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "Mmff94",
     "Molecule",
     "Partition",
+    "Selector",
     "Uff",
     "block_split",
     "bundled_molecules",
@@ -33,4 +36,5 @@ __all__ = [
     "label_chunk",
     "read_smiles",
     "sample_geometries",
+    "select",
 ]

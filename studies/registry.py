@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from typing import TYPE_CHECKING, Any
 
 from ..diversity import ConfigurationError, LabelEngine
@@ -83,12 +84,22 @@ def selector(name: str, **options: Any) -> Selector:
         If there is none of this name, or it has no such option.
     """
     kind: type[Selector] = _kind("selector", name, SELECTORS)
-    known = set(kind().get_params())
-    if unknown := sorted(options.keys() - known):
+    defaults = kind().get_params()
+    if unknown := sorted(options.keys() - defaults.keys()):
         raise ConfigurationError(
             f"The selector {name!r} has no option {unknown[0]!r}. Options: "
-            f"{', '.join(sorted(known))}."
+            f"{', '.join(sorted(defaults))}."
         )
+    for option, value in options.items():
+        default = defaults[option]
+        if value == default or callable(value):
+            continue
+        whole = isinstance(default, int) or option == "n_to_select"
+        fits = isinstance(value, int) if whole else isinstance(value, int | float)
+        if isinstance(value, bool) or not fits or not math.isfinite(value):
+            raise ConfigurationError(
+                f"{name}: {option} = {value!r} is no {'whole ' if whole else ''}number."
+            )
     return kind(**options)
 
 

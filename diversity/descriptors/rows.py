@@ -43,7 +43,8 @@ def feature_chunks(
         if not finite.all():
             place = int(np.searchsorted(offsets, np.flatnonzero(~finite)[0], side="right")) - 1
             raise DataError(
-                f"The features of conformer {begin + place} are NaN or infinite "
+                f"The features of conformer {begin + place} (id "
+                f"{conformers.id[begin + place].decode()}) are NaN or infinite "
                 f"({getattr(featurizer, 'name', type(featurizer).__name__)}). Leave it out, or use "
                 "another descriptor."
             )

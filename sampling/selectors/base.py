@@ -89,6 +89,10 @@ class Selector(BaseEstimator, ABC):
         ValueError
             As scikit-learn's estimators: for NaN, infinities and shapes that do not fit.
         """
+        if self.random_state < 0:
+            raise ConfigurationError(
+                f"random_state = {self.random_state}: it must not be negative."
+            )
         X = self._table(X, reset=True)
         if self.target is not None:
             X, y = validate_data(self, X, y, skip_check_array=True)

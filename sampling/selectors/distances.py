@@ -78,8 +78,9 @@ class ForceFarthestPoint(Selector):
         self, X: np.ndarray, y: Any, given: np.ndarray | None, wanted: int, shuffled: np.ndarray
     ) -> np.ndarray:
         norms = np.abs(y)
-        scale = norms.mean() or 1.0
-        weights = np.maximum(norms / scale, 1e-3) ** self.exponent
+        logs = self.exponent * np.log(np.maximum(norms / (norms.mean() or 1.0), 1e-3))
+        # Only ratios of weights matter; the heaviest is 1, so that none overflows.
+        weights = np.exp(logs - logs.max())
         # The order of weights is part of the choice from its first row on.
         heavy = shuffled[np.argmax(weights[shuffled])]
         return farthest(X, wanted, start=int(heavy), given=given, weights=weights)

@@ -249,6 +249,19 @@ def test_names_and_options_that_do_not_exist_are_told() -> None:
         selector("fsp")
     with pytest.raises(ConfigurationError, match=r"no option 'cutof'. Options: cutoff, n_to_sel"):
         selector("butina", cutof=0.3)
+    for name, option, value in (
+        ("butina", "cutoff", "wide"),
+        ("direct", "per_cluster", 1.5),
+        ("boltzmann", "temperature", float("nan")),
+        ("fps", "n_to_select", True),
+    ):
+        with pytest.raises(ConfigurationError, match=f"{name}: {option} = .* is no .*number"):
+            selector(name, **{option: value})
+    made = selector("entropy_greedy", bandwidth=2, random_state=3)
+    assert made.get_params() == {"bandwidth": 2, "random_state": 3, "n_to_select": None}
+    assert selector("force_fps", exponent=-500).fit([[0.0], [1.0]], [1.0, 2.0]) is not None
+    with pytest.raises(ConfigurationError, match="random_state = -1"):
+        selector("fps", random_state=-1).fit([[0.0], [1.0]])
 
 
 # -- designs along each axis -----------------------------------------------------------------------
