@@ -51,7 +51,7 @@ class CompactDescriptor:
     neighbour alone gives three equal values. The last two features are the atom's own radius and
     outer electrons, equal for atoms of one element. Mirror images have equal descriptors.
 
-    The cost is proportional to the number of neighbours: some 0.4 million atoms a second of
+    The cost is proportional to the number of neighbours: 0.2 to 0.4 million atoms a second of
     molecules of 18 atoms on one core.
 
     Parameters
