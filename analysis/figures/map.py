@@ -45,7 +45,7 @@ def feature_map(
     Figure
     """
     with paper():
-        figure = new_figure(column, 3.1 if column == "single" else 5.2)
+        figure = new_figure(column, 3.1 if column == "single" else 4.6)
         axes = figure.subplots()
         # Points stand on each other: in an order by set, the last would hide the others.
         order = np.random.default_rng(0).permutation(points.sizes["point"])
@@ -93,10 +93,13 @@ def _categories(
     ]
     longest = max(len(_short(name, column)) for name in shown)
     width = {"single": 52, "double": 110}[column]  # characters that fit on a line of the legend
+    columns = max(1, min(len(shown), width // (longest + 5)))
+    lines = -(-len(shown) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.125 * (lines - 1))  # of which the map keeps its
     figure.legend(
         handles=handles,
         loc="outside upper left",
-        ncols=max(1, min(len(shown), width // (longest + 5))),
+        ncols=columns,
         fontsize=6,
         handletextpad=0.1,
         columnspacing=0.9,

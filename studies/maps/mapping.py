@@ -127,7 +127,7 @@ def map_sets(
     drawn, of = len(order), sum(candidates.values())
     counted = f"{drawn:,} {level}" if drawn == of else f"{drawn:,} of {of:,} {level}"
     points.attrs = {
-        "title": f"Map of {', '.join(sets)}",
+        "title": f"Map of {', '.join(sets) if len(sets) < 5 else f'{len(sets)} sets'}",
         "caption": f"{counted}, {descriptor} descriptor",
         "method": method,
         "level": level,

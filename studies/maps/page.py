@@ -22,6 +22,8 @@ from ...diversity import ConfigurationError, ConformerSet
 
 #: Distinct texts that chemiscope takes as categories.
 _CATEGORIES = 20
+#: Categories whose symbols eyes tell apart, and whose legend leaves room for the map.
+_SYMBOLS = 8
 #: Radius around an atom that is drawn as its environment, Å: the cutoff of the descriptors.
 _CUTOFF = 5.0
 
@@ -145,7 +147,14 @@ def _dataset(
                 "units": told["units"],
             }
     categories = [name for name in (color, "set") if name in ("set", "molecule", "element")]
-    symbol = next((name for name in categories if name in properties), None)
+    symbol = next(
+        (
+            name
+            for name in categories
+            if name in properties and len(np.unique(points[name])) <= _SYMBOLS
+        ),
+        None,
+    )
     settings: dict[str, Any] = chemiscope.quick_settings(
         x=axes[0],
         y=axes[1],
