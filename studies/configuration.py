@@ -78,21 +78,34 @@ def load(
             raise ConfigurationError(f"Cannot read the configuration {path}: {error}.") from None
         _merge(content, _parse(text, where))
     for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            raise ConfigurationError(
-                f"The override {override!r} is not of the form KEY=VALUE, such as "
-                "training.updates=500."
-            )
-        nested: Any = _yaml().load(value)
-        for part in reversed(key.strip().split(".")):
-            nested = {part: nested}
-        _merge(content, nested)
+        _merge(content, options([override]))
         where = f"{where} with {override!r}"
     try:
         return model.model_validate(content)
     except ValidationError as error:
         raise ConfigurationError(_explain(error, model, where)) from None
+
+
+def options(overrides: Sequence[str]) -> dict[str, Any]:
+    """Return ``KEY=VALUE`` pairs as nested keys, values read as YAML.
+
+    Raises
+    ------
+    ConfigurationError
+        If one is not of that form.
+    """
+    content: dict[str, Any] = {}
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise ConfigurationError(
+                f"{override!r} is not of the form KEY=VALUE, such as training.updates=500."
+            )
+        nested: Any = _yaml().load(value)
+        for part in reversed(key.strip().split(".")):
+            nested = {part: nested}
+        _merge(content, nested)
+    return content
 
 
 def dump(configuration: BaseModel) -> str:

@@ -67,6 +67,38 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
         Example: `breadth map train.xyz test.xyz --out maps/both --method pca --page`""",
     ),
+    "measure": (
+        "measures",
+        """Say how broad and how deep a data set is.
+
+        Between molecules: fingerprints, scaffolds, functional groups. Within: torsions, RMSD,
+        energies. Environments of atoms: entropy, and its partition into structural, intramolecular
+        and conformational. Several files are measured as one set.
+
+        Example: `breadth measure aspirin.npz benzene.npz --out measures/both`""",
+    ),
+    "compare": (
+        "measures",
+        """Compare data sets at equal size.
+
+        Each set is cut to the same number of molecules with the same number of conformers, since
+        larger sets look more diverse; what two sets share is counted on the whole.
+
+        Example: `breadth compare mine.xyz theirs.xyz --out measures/compared`""",
+    ),
+    "select": (
+        "measures",
+        """Choose molecules, conformers of each, or structures on purpose.
+
+        Selectors: random, scaffold, butina, maxmin, fps, kmedoids, direct, kennard_stone, cur,
+        entropy_greedy, force_fps, energy_strata, force_strata, boltzmann, minima. The choice does
+        not depend on the order of records.
+
+        Example: `breadth select mine.xyz --by fps --level structures --budget 100 --out sub.xyz`
+
+        Example: `breadth select mine.xyz --by scaffold --level molecules --budget 50 --given
+        labelled.xyz --out next.xyz`""",
+    ),
     "design": (
         "pool",
         """Choose a training set of exact size, molecules × conformers, and hold-outs beside it.

@@ -1,0 +1,95 @@
+"""What `breadth measure` and `breadth compare` do around the measures: files in, figures out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..analysis.figures.diversity import bandwidth_curves, diversity_plane
+from ..analysis.figures.style import save
+from ..analysis.partitions import gather_partitions
+from ..diversity import ConformerSet, concat, read
+from ..diversity.partition import EXACT_LIMIT
+from .store import replace_file
+
+#: Pairs of environments whose kernel one core computes in a second, measured in 2026.
+_PAIRS_PER_SECOND = 2e8
+
+
+def read_as_one(files: Sequence[Path], **options: Any) -> ConformerSet:
+    """Read files and join them, molecules of equal identity being one.
+
+    Parameters
+    ----------
+    files : sequence of Path
+    **options
+        Of `breadth.diversity.read`.
+    """
+    sets = [read(path, **options) for path in files]
+    # Numbers of trajectories belong to their file.
+    shift = 0
+    apart = []
+    for one in sets:
+        known = one.trajectory >= 0
+        apart.append(replace(one, trajectory=np.where(known, one.trajectory + shift, -1)))
+        shift += int(one.trajectory.max(initial=-1)) + 1
+    return concat(apart) if len(apart) > 1 else sets[0]
+
+
+def announce(conformers: ConformerSet, *, exact: bool | None) -> str:
+    """Say what entropies cost before they are computed; '' for a set that takes seconds."""
+    n = conformers.n_atoms
+    if exact and n > EXACT_LIMIT:
+        # Environments of different elements are not compared.
+        pairs = sum(int(k) ** 2 for k in np.unique(conformers.numbers, return_counts=True)[1])
+        return (
+            f"{n:,} environments, exactly: {pairs:.2g} pairs, about "
+            f"{3 * pairs / _PAIRS_PER_SECOND / 60 + 0.5:.0f} minutes. Without --exact the "
+            "entropies are sampled, with a standard error."
+        )
+    if n > EXACT_LIMIT:
+        return (
+            f"{n:,} environments: entropies are sampled, with a standard error. --exact computes "
+            "all pairs, which grows with the square of the set."
+        )
+    return ""
+
+
+def draw_partitions(
+    partitions: Mapping[str, Mapping[str, Any]],
+    out: Path,
+    content: Mapping[str, Any],
+    *,
+    size: str = "",
+) -> list[str]:
+    """Write a report as JSON and, beside it, the partitions as NetCDF and their figures.
+
+    Parameters
+    ----------
+    partitions : mapping of str to mapping
+        By name of the set; see `gather_partitions`.
+    out : Path
+        Folder; files of equal names are replaced.
+    content : mapping
+        What the command prints with ``--json``.
+    size : str, optional
+        What the sets were brought to, in words.
+
+    Returns
+    -------
+    list of str
+        Paths of the figures.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    replace_file(out / "measures.json", json.dumps(content))
+    gathered = gather_partitions(partitions, size=size)
+    gathered.to_netcdf(out / "partitions.nc", engine="h5netcdf")
+    figures = {"plane": diversity_plane(gathered)}
+    if "curve" in gathered:
+        figures["bandwidth"] = bandwidth_curves(gathered)
+    return [str(path) for name, figure in figures.items() for path in save(figure, out / name)]

@@ -1,0 +1,161 @@
+"""`breadth measure`, `compare` and `select` as a user meets them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.io import read as ase_read
+
+from breadth.diversity import read, write
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the data sets in ../shared/data")
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory, run_breadth):
+    """A small labelled pool, made by the command."""
+    folder = tmp_path_factory.mktemp("pool")
+    names = ["CCO", "CCN", "CC=O", "COC", "OCCO", "CC(C)O", "c1ccoc1", "CC(=O)N"]
+    (folder / "mine.smi").write_text("".join(f"{s} m{i}\n" for i, s in enumerate(names)))
+    arguments = (f"molecules={folder / 'mine.smi'}", "n_molecules=8", "n_conformers=12")
+    run_breadth("pool", "--out", folder / "run", "--set", *arguments)
+    return folder / "run" / "pool"
+
+
+@shared
+def test_measure_tells_the_contract_of_all_ten_molecules(run_breadth, tmp_path):
+    files = sorted((SHARED / "rmd17").glob("*_train_01.npz"))
+    found = json.loads(run_breadth("measure", *files, "--json", "--out", tmp_path / "m").stdout)
+    assert (found["n_molecules"], found["n_conformers"]) == (10, 10_000)
+    parts = found["partition"]
+    assert {"level", "bandwidth"} <= parts.keys()
+    for term in ("conformational", "intramolecular", "structural", "total"):
+        low, high = parts[term]["interval"]
+        assert low < parts[term]["value"] < high
+    assert parts["identity_error"] < 1e-6
+    assert found["environments"]["entropy"]["standard_error"] > 0  # sampled, and says so
+    # The entropy of the environments is the partition's total: two samples of one number.
+    error = found["environments"]["entropy"]["standard_error"]
+    assert abs(found["environments"]["entropy"]["value"] - parts["total"]["value"]) < 8 * error
+    assert found["structural"]["richness"]["scaffolds"]["q0"] == 6
+    assert found["structural"]["richness"]["elements"]["q0"] == 4
+    assert json.loads((tmp_path / "m" / "measures.json").read_text())["files"] == found["files"]
+    for figure in found["figures"]:
+        assert Path(figure).stat().st_size > 5000
+
+
+def test_measure_prints_one_screen_for_people(run_breadth, pool):
+    text = run_breadth("measure", pool).stdout
+    for word in ("8 molecules", "Tanimoto", "scaffolds", "RMSD", "entropy", "structural"):
+        assert word in text
+    assert len(text.splitlines()) < 75
+    assert "nan" not in text.lower().split()
+
+
+def test_limits_of_the_partition(run_breadth, pool, tmp_path):
+    whole = read(pool)
+    write(whole.select(np.flatnonzero(whole.molecule == 0)), tmp_path / "one.xyz")
+    write(whole.select(np.unique(whole.molecule, return_index=True)[1]), tmp_path / "lone.xyz")
+    one = json.loads(run_breadth("measure", tmp_path / "one.xyz", "--json").stdout)
+    assert one["partition"]["structural"]["value"] == 0
+    lone = json.loads(run_breadth("measure", tmp_path / "lone.xyz", "--json").stdout)
+    assert lone["partition"]["conformational"]["value"] == 0
+
+
+def test_compare_cuts_sets_to_one_size(run_breadth, pool, tmp_path):
+    whole = read(pool)
+    rows = np.flatnonzero(whole.molecule < 5)
+    write(whole.select(rows), tmp_path / "few.xyz")
+    arguments = ("compare", pool, tmp_path / "few.xyz", "--repeats", "2", "--out", tmp_path / "c")
+    found = json.loads(run_breadth(*arguments, "--json").stdout)
+    assert found["rarefied_to"] == {"n_molecules": 5, "n_conformers": 12, "repeats": 2}
+    assert found["shared"][0]["sets"] == ["pool", "few"]
+    assert found["shared"][0]["conformers"] == len(rows)
+    assert found["shared"][0]["molecules"] == 5
+    assert found["environments"][0]["b_in_a"]["pooled"]["overlap"]["value"] == 1.0
+    assert found["environments"][0]["a_in_b"]["pooled"]["overlap"]["value"] < 1.0
+    assert (tmp_path / "c" / "plane.png").exists()
+    text = run_breadth("compare", pool, tmp_path / "few.xyz", "--repeats", "1").stdout
+    assert "5 molecules × 12 conformers" in text
+
+
+def test_select_writes_exactly_what_was_asked_whatever_the_order(run_breadth, pool, tmp_path):
+    whole = read(pool)
+    order = np.random.default_rng(0).permutation(len(whole))
+    write(whole.select(order), tmp_path / "shuffled.xyz")
+    options = ("--by", "fps", "--level", "structures", "--budget", "20")
+    run_breadth("select", pool, *options, "--out", tmp_path / "a.xyz")
+    run_breadth("select", tmp_path / "shuffled.xyz", *options, "--out", tmp_path / "b.xyz")
+    frames = ase_read(tmp_path / "a.xyz", ":")
+    assert len(frames) == 20
+    assert all("breadth_record" in f.info and "breadth_source" in f.info for f in frames)
+    a, b = read(tmp_path / "a.xyz"), read(tmp_path / "b.xyz")
+    assert a.id.tolist() == b.id.tolist()
+    assert set(a.id.tolist()) <= set(whole.id.tolist())
+
+
+def test_select_adds_to_what_is_given(run_breadth, pool, tmp_path):
+    options = ("--by", "maxmin", "--level", "molecules", "--budget", "3", "--json")
+    first = json.loads(run_breadth("select", pool, *options, "--out", tmp_path / "1.xyz").stdout)
+    then = json.loads(
+        run_breadth(
+            "select", pool, *options, "--given", tmp_path / "1.xyz", "--out", tmp_path / "2.xyz"
+        ).stdout
+    )
+    assert first["n_molecules"] == then["n_molecules"] == 3
+    assert set(first["ids"]).isdisjoint(then["ids"])
+
+
+def test_select_conformers_of_each_molecule(run_breadth, pool, tmp_path):
+    options = ("--by", "kmedoids", "--level", "conformers", "--budget", "4")
+    run_breadth("select", pool, *options, "--out", tmp_path / "c")
+    assert np.bincount(read(tmp_path / "c").molecule).tolist() == [4] * 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--by", "fsp", "--level", "structures", "--budget", "5"), "no selector 'fsp'"),
+        (("--by", "fps", "--level", "structures", "--budget", "500"), "500"),
+        (("--by", "fps", "--level", "structures", "--budget", "0"), "0"),
+        (
+            ("--by", "fps", "--level", "structures", "--budget", "5", "--set", "bins=3"),
+            "no option 'bins'",
+        ),
+        (
+            ("--by", "fps", "--level", "structures", "--budget", "5", "--descriptor", "sop"),
+            "no featurizer 'sop'",
+        ),
+        (
+            ("--by", "energy_strata", "--level", "structures", "--budget", "5"),
+            "level",
+        ),
+    ],
+)
+def test_wrong_selections_are_refused_in_one_paragraph(
+    arguments, message, run_breadth, pool, tmp_path
+):
+    result = run_breadth("select", pool, *arguments, "--out", tmp_path / "x.xyz", check=False)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "x.xyz").exists()
+
+
+def test_wrong_measures_are_refused(run_breadth, pool, tmp_path):
+    one = tmp_path / "one.xyz"
+    write(read(pool).select([0, 1]), one)
+    for arguments, message in (
+        (("measure",), "at least one file"),
+        (("measure", tmp_path / "none.xyz"), "none.xyz"),
+        (("measure", pool, "--bandwidth", "-1"), "bandwidth"),
+        (("compare", pool), "two"),
+        (("compare", pool, pool), "named twice"),
+        (("compare", pool, one, "--n-molecules", "99"), "99 molecules"),
+    ):
+        result = run_breadth(*arguments, check=False)
+        assert result.returncode == 1
+        assert message in result.stderr
+        assert "Traceback" not in result.stderr
