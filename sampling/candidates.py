@@ -40,6 +40,13 @@ class Reading:
     fingerprint: str = "morgan"
 
 
+def members(molecule: np.ndarray) -> dict[int, np.ndarray]:
+    """Return the places of each molecule in an array of molecules, in their order."""
+    order = np.argsort(molecule, kind="stable")
+    present, starts = np.unique(molecule[order], return_index=True)
+    return dict(zip(present.tolist(), np.split(order, starts[1:]), strict=True))
+
+
 class Candidates:
     """What selectors read of the conformers to choose from, made once and only as needed.
 
@@ -93,9 +100,9 @@ class Candidates:
             given = None if given is None or before is None else _by_molecule(given, before)
         elif among is not None:
             keys, X, y = keys[among], X[among], None if y is None else y[among]
-            if before is not None and given is not None:
+            if given is not None:
                 own = pool.molecules.key[pool.molecule[among[0]]]
-                given = given[before.molecules.key[before.molecule] == own]
+                given = given[self._given_of.get(str(own), [])]
         fresh = copy(selector).set_params(n_to_select=budget)
         chosen: np.ndarray = fresh.fit(X, y, given=given, keys=keys).selected_idx_
         return chosen if among is None else among[chosen]
@@ -126,6 +133,12 @@ class Candidates:
             else:
                 self._made[kind] = _minima(conformers)
         return self._made.get(kind)
+
+    @cached_property
+    def _given_of(self) -> dict[str, np.ndarray]:
+        assert self.given is not None
+        rows = members(self.given.molecule)
+        return {str(self.given.molecules.key[m]): own for m, own in rows.items()}
 
     @cached_property
     def _made(self) -> dict[str, np.ndarray]:
@@ -190,19 +203,19 @@ def _minima(conformers: ConformerSet) -> np.ndarray:
     if len(unknown):
         graphs, site = molecular_graphs(conformers), sites(conformers)
         for row in unknown.tolist():
-            members = np.flatnonzero(conformers.molecule == row)
+            own = np.flatnonzero(conformers.molecule == row)
             mol = graphs[row].mol_with_atoms
             if mol is None:
                 raise DataError(
-                    f"{_named(conformers, int(members[0]))} does not say which minimum it was "
+                    f"{_named(conformers, int(own[0]))} does not say which minimum it was "
                     "displaced from, and its molecule has no structure that RDKit can tell, so "
                     "that it has no torsions either. Choose by another selector, such as fps."
                 )
-            atoms = conformers.offsets[members, None] + np.arange(mol.GetNumAtoms())
+            atoms = conformers.offsets[own, None] + np.arange(mol.GetNumAtoms())
             atoms = np.take_along_axis(atoms, np.argsort(site[atoms], axis=1), axis=1)
             known = torsions(mol)
             angles = dihedral_angles(conformers.positions[atoms].astype(np.float64), known.atoms)
-            minimum[members] = torsion_basins(angles, known.fold)
+            minimum[own] = torsion_basins(angles, known.fold)
     keys = conformers.molecules.key[conformers.molecule]
     return np.array([f"{k}\x1f{m}" for k, m in zip(keys, minimum, strict=True)])
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..diversity.conformers import ConformerSet
 from ..diversity.errors import ConfigurationError, ShortageError
 from ..diversity.protocols import Featurizer
-from .candidates import Candidates, Reading
+from .candidates import Candidates, Reading, members
 from .selectors import LEVELS, Selector
 
 
@@ -80,8 +80,8 @@ def select(
         return rows[candidates.choose(selector, budget)]
     if level == "molecules":
         molecules = choose_molecules(conformers, rows, selector, budget, reading, given)
-        of_molecule = conformers.molecule[rows]
-        return np.concatenate([rows[of_molecule == molecule] for molecule in molecules])
+        own = members(conformers.molecule[rows])
+        return np.concatenate([rows[own[molecule]] for molecule in molecules.tolist()])
     present = np.unique(conformers.molecule[rows])
     present = present[np.argsort(conformers.molecules.key[present])]
     budgets = dict.fromkeys(present.tolist(), budget)
@@ -155,10 +155,9 @@ def choose_conformers(
     if not len(rows):
         return {}
     candidates = Candidates(conformers, rows, reading, given)
-    of_molecule = conformers.molecule[rows]
+    own = members(conformers.molecule[rows])
     return {
-        m: rows[candidates.choose(selector, budget, among=np.flatnonzero(of_molecule == m))]
-        for m, budget in budgets.items()
+        m: rows[candidates.choose(selector, budget, among=own[m])] for m, budget in budgets.items()
     }
 
 

@@ -147,6 +147,7 @@ class DiverseMinima(Selector):
     Of molecules whose minima are not known, torsional basins take their place.
     """
 
+    reads = frozenset({"geometry", "structure"})
     target = "minimum"
     levels = ("conformers", "structures")
 
