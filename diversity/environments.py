@@ -41,13 +41,11 @@ EXACT_LIMIT = 20_000
 #: Environments that are sampled above it.
 N_QUERIES = 4096
 #: Environments that a curve over bandwidths samples.
-CURVE_QUERIES = 1024
+CURVE_QUERIES = 512
 #: Multiples of the bandwidth that the curve goes through.
 CURVE = (0.25, 0.5, 0.71, 1.0, 1.41, 2.0, 4.0)
 #: Novelty in nats beyond which an environment is not more new; so is one of an unknown element.
 NOVELTY_CAP = 50.0
-
-_CHUNK = 2048
 
 
 def environment_pairs(
@@ -55,7 +53,7 @@ def environment_pairs(
 ) -> int:
     """Return how many kernel values `environment_measures` computes, without its curve.
 
-    One core computes some 5e8 a second with 56 features.
+    One core computes some 2e8 a second with 56 features.
 
     Parameters
     ----------
@@ -104,7 +102,7 @@ def environment_measures(
         ``diversity`` (``value`` and ``standard_error`` in nats, 0 if exact), ``ceiling`` (ln n) and
         ``at_ceiling``, where the entropy says little more than the number of environments;
         ``by_element`` with the same for each element's symbol; ``bandwidth_curve`` with lists
-        ``bandwidth``, ``entropy`` and ``standard_error`` from a sample of 1,024.
+        ``bandwidth``, ``entropy`` and ``standard_error`` from a sample of 512.
 
     Raises
     ------
@@ -118,7 +116,7 @@ def environment_measures(
     numbers, n = conformers.numbers, conformers.n_atoms
     if everything:
         queries = np.arange(n)
-        features = atomic_features(conformers, featurizer, chunk=_CHUNK)
+        features = atomic_features(conformers, featurizer)
         sums = np.empty(n)
         for z in conformers.elements:
             mine = np.flatnonzero(numbers == z)
@@ -247,7 +245,7 @@ def _features_of(conformers: ConformerSet, atoms: np.ndarray, featurizer: Featur
     part = conformers.select(needed) if len(needed) < len(conformers) else conformers
     rows = part.offsets[place] + atoms - conformers.offsets[owner]
     taken, begin = [], 0
-    for features, _ in feature_chunks(part, featurizer, chunk=_CHUNK):
+    for features, _ in feature_chunks(part, featurizer):
         end = begin + len(features)
         taken.append(features[rows[(rows >= begin) & (rows < end)] - begin])
         begin = end
@@ -264,7 +262,7 @@ def _kernel_sums(
     """Return the sums of the kernel over a set's atoms of the query's element, by bandwidth."""
     sums, begin = np.zeros((len(bandwidths), len(queries))), 0
     asked = {int(z): np.flatnonzero(kinds == z) for z in np.unique(kinds)}
-    for features, _ in feature_chunks(conformers, featurizer, chunk=_CHUNK):
+    for features, _ in feature_chunks(conformers, featurizer):
         numbers = conformers.numbers[begin : begin + len(features)]
         begin += len(features)
         for z, mine in asked.items():

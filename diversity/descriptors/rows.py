@@ -11,8 +11,8 @@ from ..conformers import ConformerSet
 from ..errors import DataError
 from ..protocols import Featurizer
 
-#: Conformers whose features are in memory at a time, where a chunk is all that is needed.
-CHUNK = 512
+#: Atoms whose features are in memory at a time where a chunk is all that is needed: 100 MB of SOAP.
+CHUNK_ATOMS = 4096
 
 AnyFeaturizer = TypeVar("AnyFeaturizer", bound=Featurizer)
 
@@ -28,15 +28,24 @@ def bound(featurizer: AnyFeaturizer, *sets: ConformerSet) -> AnyFeaturizer:
 
 
 def feature_chunks(
-    conformers: ConformerSet, featurizer: Featurizer, *, chunk: int = CHUNK
+    conformers: ConformerSet, featurizer: Featurizer, *, chunk: int | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield a featurizer's rows and offsets, checked to be finite and of the right number.
+
+    Parameters
+    ----------
+    conformers : ConformerSet
+    featurizer : Featurizer
+    chunk : int, optional
+        Conformers at a time; so many as have some 4,000 atoms by default.
 
     Raises
     ------
     DataError
         If a feature is NaN or infinite, or rows are missing.
     """
+    if chunk is None:
+        chunk = max(1, CHUNK_ATOMS * len(conformers) // max(1, conformers.n_atoms))
     begin = 0
     for rows, offsets in featurizer.iter_features(conformers, chunk):
         finite = np.isfinite(rows).all(axis=1)
@@ -55,7 +64,7 @@ def feature_chunks(
 
 
 def atomic_features(
-    conformers: ConformerSet, featurizer: Featurizer, *, chunk: int = CHUNK
+    conformers: ConformerSet, featurizer: Featurizer, *, chunk: int | None = None
 ) -> np.ndarray:
     """Return the features of all atoms of a set, in their order.
 
@@ -64,7 +73,7 @@ def atomic_features(
     conformers : ConformerSet
     featurizer : Featurizer
     chunk : int, optional
-        Conformers at a time.
+        Conformers at a time; see `feature_chunks`.
 
     Returns
     -------
@@ -87,7 +96,7 @@ def atomic_features(
 
 
 def structure_features(
-    conformers: ConformerSet, featurizer: Featurizer, *, chunk: int = CHUNK
+    conformers: ConformerSet, featurizer: Featurizer, *, chunk: int | None = None
 ) -> np.ndarray:
     """Return the mean of the features of each structure's atoms.
 
@@ -96,7 +105,7 @@ def structure_features(
     conformers : ConformerSet
     featurizer : Featurizer
     chunk : int, optional
-        Conformers at a time.
+        Conformers at a time; see `feature_chunks`.
 
     Returns
     -------

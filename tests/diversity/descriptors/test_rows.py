@@ -54,7 +54,7 @@ def test_rows_by_atom_and_by_structure(conformers: ConformerSet) -> None:
 def test_nan_names_the_conformer_and_missing_rows_are_told(conformers: ConformerSet) -> None:
     for take in (atomic_features, structure_features):
         for chunk in (2, 100):
-            with pytest.raises(DataError, match="conformer 3 are NaN"):
+            with pytest.raises(DataError, match=r"conformer 3 .*NaN"):
                 take(conformers, Coordinates(bad=3), chunk=chunk)
         with pytest.raises(DataError, match="4 of 5"):
             take(conformers, Coordinates(stop=4))
