@@ -13,7 +13,7 @@ import numpy as np
 from ..analysis.figures.diversity import bandwidth_curves, diversity_plane
 from ..analysis.figures.style import save
 from ..analysis.partitions import gather_partitions
-from ..diversity import ConformerSet, concat, read
+from ..diversity import ConfigurationError, ConformerSet, concat, read
 from ..diversity.partition import EXACT_LIMIT
 from .store import replace_file
 
@@ -39,6 +39,35 @@ def read_as_one(files: Sequence[Path], **options: Any) -> ConformerSet:
         apart.append(replace(one, trajectory=np.where(known, one.trajectory + shift, -1)))
         shift += int(one.trajectory.max(initial=-1)) + 1
     return concat(apart) if len(apart) > 1 else sets[0]
+
+
+def set_name(files: Sequence[Path]) -> str:
+    """Name what several files are together."""
+    return files[0].stem if len(files) == 1 else f"{files[0].stem} and {len(files) - 1} more"
+
+
+def set_names(files: Sequence[Path]) -> dict[str, Path]:
+    """Return the shortest ends of paths that tell them apart.
+
+    >>> list(set_names([Path("runs/a/pool"), Path("runs/b/pool"), Path("x/c.xyz")]))
+    ['a/pool', 'b/pool', 'c.xyz']
+
+    Raises
+    ------
+    ConfigurationError
+        If a file is named twice.
+    """
+    names: dict[str, Path] = {}
+    whole = [path.absolute() for path in files]
+    for path in whole:
+        if whole.count(path) > 1:
+            raise ConfigurationError(f"{path} is named twice. Name each file once.")
+        for depth in range(1, len(path.parts) + 1):
+            end = path.parts[-depth:]
+            if sum(other.parts[-depth:] == end for other in whole) == 1:
+                break
+        names[str(Path(*end))] = path
+    return names
 
 
 def announce(conformers: ConformerSet, *, exact: bool | None) -> str:

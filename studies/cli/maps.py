@@ -60,7 +60,8 @@ def map(
         Print one JSON object.
     """
     from ...diversity import ConfigurationError, read
-    from ..maps import draw_map, set_names
+    from ..comparing import set_names
+    from ..maps import draw_map
     from .console import emit_json, listing, progress_bar
 
     if not files:

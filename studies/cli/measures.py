@@ -49,9 +49,10 @@ def measure(
     """
     from ...diversity import ConfigurationError
     from ...diversity.measure import measure as measure_set
-    from ..comparing import announce, draw_partitions, read_as_one
+    from ..comparing import announce, draw_partitions, read_as_one, set_name
     from ..registry import featurizer
     from .console import emit_json, messages, progress_bar
+    from .measured import print_measures
 
     if not files:
         raise ConfigurationError("Name at least one file: breadth measure FILE …")
@@ -71,11 +72,11 @@ def measure(
         )
     content = {"files": [str(path) for path in files], **content}
     if out is not None:
-        content["figures"] = draw_partitions({_name(files): content["partition"]}, out, content)
+        content["figures"] = draw_partitions({set_name(files): content["partition"]}, out, content)
     if json:
         emit_json(content)
         return
-    _print_measures(content)
+    print_measures(content)
 
 
 def compare(
@@ -121,15 +122,16 @@ def compare(
     """
     from ...diversity import ConfigurationError, read
     from ...diversity.measure import compare as compare_sets
-    from ..comparing import draw_partitions
+    from ..comparing import draw_partitions, set_names
     from ..registry import featurizer
     from .console import emit_json, progress_bar
+    from .measured import print_comparison
 
     if len(files) < 2:
         raise ConfigurationError("Name at least two files: breadth compare A B …")
     sets = {
         name: read(path, level=level, identity=identity, skip_bad=skip_bad)
-        for name, path in zip(_names(files), files, strict=True)
+        for name, path in set_names(files).items()
     }
     done = 0
 
@@ -150,7 +152,7 @@ def compare(
             seed=random_state,
             progress=tell,
         )
-    content = {"files": dict(zip(sets, map(str, files), strict=True)), **content}
+    content = {"files": {name: str(path) for name, path in set_names(files).items()}, **content}
     if out is not None:
         size = content["rarefied_to"]
         words = f"{size['n_molecules']} molecules × {size['n_conformers']} conformers"
@@ -159,7 +161,7 @@ def compare(
     if json:
         emit_json(content)
         return
-    _print_comparison(content)
+    print_comparison(content)
 
 
 def select(
@@ -260,208 +262,3 @@ def select(
         )
         return
     output().print(f"{out}: {len(chosen)} conformers of {chosen.n_molecules} molecules, by {by}")
-
-
-def _name(files: tuple[Path, ...]) -> str:
-    return files[0].stem if len(files) == 1 else f"{files[0].stem} and {len(files) - 1} more"
-
-
-def _names(files: tuple[Path, ...]) -> list[str]:
-    """Name sets by their files, with as many folders as tell them apart."""
-    from ...diversity import ConfigurationError
-
-    paths = [path.resolve().with_suffix("") for path in files]
-    for depth in range(1, max(len(path.parts) for path in paths) + 1):
-        names = ["/".join(path.parts[-depth:]) for path in paths]
-        if len({*names}) == len(names):
-            return names
-    raise ConfigurationError("A file is named twice. Name each set once.")
-
-
-def _print_measures(content: dict[str, Any]) -> None:
-    from .console import output, table
-
-    output().print(
-        f"[bold]{content['n_molecules']:,} molecules, {content['n_conformers']:,} conformers, "
-        f"{content['n_environments']:,} environments of atoms[/]\n"
-    )
-    _print_structural(content["structural"])
-    _print_conformational(content["conformational"])
-    found = content["environments"]
-    entropy, diversity = found["entropy"], found["diversity"]
-    table(
-        ["", "nats"],
-        [
-            ["entropy", f"{entropy['value']:.3f}{_error(entropy)}"],
-            ["diversity (logarithm)", f"{diversity['value']:.3f}{_error(diversity)}"],
-            ["ceiling of both, ln n", f"{found['ceiling']:.3f}"],
-        ],
-        title=f"Environments ({found['descriptor']}, bandwidth {found['bandwidth']:.3g})",
-    )
-    for part in (content["partition"], content["partition"]["structures"]):
-        _print_partition({part["level"]: part}, part)
-    for path in content.get("figures", ()):
-        output().print(f"  {path}", soft_wrap=True)
-
-
-def _print_structural(found: dict[str, Any], title: str = "Structural: between molecules") -> None:
-    from .console import table
-
-    kinds = found["fingerprints"] or {}
-    if kinds:
-        rows = [
-            ["mean Tanimoto distance", *(_value(k["internal_diversity"]) for k in kinds.values())],
-            [
-                "molecules farther apart than 0.75, at least",
-                *(f"{k['circles']['value']:g}" for k in kinds.values()),
-            ],
-            ["Vendi score, order 1", *(_value(k["vendi"]["q1"]) for k in kinds.values())],
-        ]
-        table(["", *(name.replace("_", " ") for name in kinds)], rows, title=title)
-    else:
-        table(["", ""], [["fingerprints", f"none: {found['reason']}"]], title=title)
-    rows = []
-    for name, one in found["richness"].items():
-        if isinstance(one, dict) and one.get("q0") is not None:
-            rows.append([name.replace("_", " "), *(f"{one[q]:.4g}" for q in ("q0", "q1", "q2"))])
-    table(
-        ["effective number of", "q = 0", "q = 1", "q = 2"],
-        rows,
-        title="Richness (Hill numbers: q = 0 counts all kinds, q = 2 the common ones)",
-    )
-
-
-#: Where each line of the conformational table stands in the report, and its unit.
-_CONFORMATIONAL = (
-    ("heavy-atom RMSD within a torsional basin", ("rmsd", "within_basin"), "Å"),
-    ("heavy-atom RMSD across basins", ("rmsd", "across_basins"), "Å"),
-    ("torsional basins, effective number (q = 1)", ("basins", "q1"), ""),
-    ("torsion entropy", ("torsions", "entropy"), "nats"),
-    ("torsions: 30° bins visited", ("torsions", "coverage"), "of 1"),
-    ("bond lengths, SD", ("bonds", "sd"), "Å"),
-    ("angles, SD", ("angles", "sd"), "°"),
-    ("relative energies, SD", ("energies", "sd"), "eV"),
-    ("mean force norm", ("forces", "mean_norm"), "eV/Å"),
-)
-
-
-def _print_conformational(found: dict[str, Any]) -> None:
-    from .console import table
-
-    rows = []
-    for label, (group, key), unit in _CONFORMATIONAL:
-        one = (found.get(group) or {}).get(key) or {}
-        if one.get("mean") is None:
-            rows.append([label, "–", "", unit])
-        else:
-            spread = f"{one['q25']:.3g} … {one['q75']:.3g}" if one["n_molecules"] > 1 else ""
-            rows.append([label, f"{one['mean']:.3g}", spread, unit])
-    table(
-        ["mean over molecules", "", "quartiles", ""],
-        rows,
-        title="Conformational: within molecules",
-    )
-
-
-def _print_partition(
-    partitions: dict[str, dict[str, Any]], first: dict[str, Any], size: str = ""
-) -> None:
-    from ...diversity.chain_rule import TERMS
-    from .console import output, table
-
-    flagged = False
-    rows = []
-    for name, one in partitions.items():
-        shown = []
-        for term in TERMS:
-            if term == "intramolecular" and first["level"] == "structures":
-                continue
-            mark = "*" if one[term]["at_ceiling"] else ""
-            flagged |= bool(mark)
-            low, high = one[term]["interval"] or (None, None)
-            spread = "" if low is None else f" [{low:.2f}, {high:.2f}]"
-            shown.append(f"{one[term]['value']:.2f}{mark}{spread}")
-        rows.append([name, *shown])
-    terms = [t for t in TERMS if not (t == "intramolecular" and first["level"] == "structures")]
-    table(
-        [f"nats [95 %]{size}", *terms],
-        rows,
-        title=f"Partition of {first['level']} ({first['descriptor']}, bandwidth "
-        f"{first['bandwidth']:.3g})",
-    )
-    if flagged:
-        output().print("* near its ceiling: more samples of the same kind would raise it.\n")
-
-
-def _print_comparison(content: dict[str, Any]) -> None:
-    from .console import output, table
-
-    size = content["rarefied_to"]
-    partitions = {name: one["partition"] for name, one in content["sets"].items()}
-    output().print(
-        f"All sets cut to {size['n_molecules']} molecules × {size['n_conformers']} conformers, "
-        f"mean of {size['repeats']} random parts.\n"
-    )
-    _print_partition(partitions, next(iter(partitions.values())))
-    rows = []
-    for name, one in content["sets"].items():
-        morgan = (one["structural"]["fingerprints"] or {}).get("morgan")
-        inside = (one["conformational"].get("rmsd") or {}).get("all") or {}
-        torsion = (one["conformational"].get("torsions") or {}).get("coverage") or {}
-        rows.append(
-            [
-                name,
-                f"{one['n_molecules']:,}",
-                f"{one['n_conformers']:,}",
-                _value(morgan["internal_diversity"]) if morgan else "–",
-                _value(morgan["vendi"]["q1"]) if morgan else "–",
-                _value({"value": inside.get("mean")}),
-                _value({"value": torsion.get("mean")}),
-            ]
-        )
-    table(
-        [
-            "",
-            "molecules",
-            "conformers",
-            "Tanimoto distance",
-            "Vendi score",
-            "RMSD, Å",
-            "torsion bins",
-        ],
-        rows,
-        title="Whole sizes; measures of the parts",
-    )
-    rows = []
-    for shared, found in zip(content["shared"], content["environments"], strict=True):
-        a, b = shared["sets"]
-        rows.append(
-            [
-                f"{a}, {b}",
-                f"{shared['conformers']:,}",
-                f"{shared['molecules']:,}",
-                "–" if shared["scaffolds"] is None else f"{shared['scaffolds']:,}",
-                *(_share(found[way]) for way in ("b_in_a", "a_in_b")),
-            ]
-        )
-    table(
-        ["sets", "conformers", "molecules", "scaffolds", "2nd known in 1st", "1st known in 2nd"],
-        rows,
-        title="Shared by two sets, and share of the environments of one that the other has",
-    )
-    for path in content.get("figures", ()):
-        output().print(f"  {path}", soft_wrap=True)
-
-
-def _value(one: dict[str, Any] | None) -> str:
-    if not one or one.get("value") is None:
-        return "–"
-    return f"{one['value']:.3g}{_error(one)}"
-
-
-def _error(one: dict[str, Any]) -> str:
-    return f" ± {one['standard_error']:.2g}" if one.get("standard_error") else ""
-
-
-def _share(found: dict[str, Any]) -> str:
-    return f"{100 * found['pooled']['overlap']['value']:.1f} %"

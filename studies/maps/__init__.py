@@ -1,6 +1,6 @@
 """Maps of data sets: points, where they stand, the figure and the page."""
 
-from .drawing import draw_map, set_names
+from .drawing import draw_map
 from .mapping import map_sets
 
-__all__ = ["draw_map", "map_sets", "set_names"]
+__all__ = ["draw_map", "map_sets"]

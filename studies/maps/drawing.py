@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,30 +92,6 @@ def draw_map(
         "level_of_theory": about["level_of_theory"] or None,
         "written": [str(path) for path in written],
     }
-
-
-def set_names(files: Sequence[Path]) -> dict[str, Path]:
-    """Return the shortest ends of paths that tell them apart.
-
-    >>> list(set_names([Path("runs/a/pool"), Path("runs/b/pool"), Path("x/c.xyz")]))
-    ['a/pool', 'b/pool', 'c.xyz']
-
-    Raises
-    ------
-    ConfigurationError
-        If a file is named twice.
-    """
-    names: dict[str, Path] = {}
-    whole = [path.absolute() for path in files]
-    for path in whole:
-        if whole.count(path) > 1:
-            raise ConfigurationError(f"{path} is named twice. Name each file once.")
-        for depth in range(1, len(path.parts) + 1):
-            end = path.parts[-depth:]
-            if sum(other.parts[-depth:] == end for other in whole) == 1:
-                break
-        names[str(Path(*end))] = path
-    return names
 
 
 def _check_color(points: xr.Dataset, color: str) -> None:

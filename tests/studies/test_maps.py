@@ -13,7 +13,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from breadth.diversity import ConfigurationError, ConformerSet, DataError, write
 from breadth.diversity.descriptors import CompactDescriptor, SoapDescriptor, atomic_features
-from breadth.studies.maps import draw_map, map_sets, set_names
+from breadth.studies.comparing import set_names
+from breadth.studies.maps import draw_map, map_sets
 from breadth.studies.maps.points import choose, point_features
 
 NAMES = ("CH3CH2OH", "CH3OCH3", "H3CNH2")

@@ -71,7 +71,7 @@ def test_compare_cuts_sets_to_one_size(run_breadth, pool, tmp_path):
     arguments = ("compare", pool, tmp_path / "few.xyz", "--repeats", "2", "--out", tmp_path / "c")
     found = json.loads(run_breadth(*arguments, "--json").stdout)
     assert found["rarefied_to"] == {"n_molecules": 5, "n_conformers": 12, "repeats": 2}
-    assert found["shared"][0]["sets"] == ["pool", "few"]
+    assert found["shared"][0]["sets"] == ["pool", "few.xyz"]
     assert found["shared"][0]["conformers"] == len(rows)
     assert found["shared"][0]["molecules"] == 5
     assert found["environments"][0]["b_in_a"]["pooled"]["overlap"]["value"] == 1.0
