@@ -179,6 +179,19 @@ def best_measures(results: xr.Dataset, suffix: str = "") -> list[BestMeasure]:
     return rows
 
 
+def short_name(measure: str) -> str:
+    """Return a measure's place in its part of a report, as words.
+
+    Examples
+    --------
+    >>> short_name("structural.fingerprints.morgan.vendi.q1")
+    'morgan vendi q1'
+    """
+    part, _, rest = measure.partition(".")
+    kept = [word for word in rest.split(".") if word not in ("fingerprints", "richness")]
+    return " ".join(kept if rest else [part]).replace("_", " ")
+
+
 def distinct(results: xr.Dataset) -> np.ndarray:
     """Return the rows of the designs, each training set once though two experiments have it."""
     cells = np.array([results[name].values.astype(str) for name in CELL])

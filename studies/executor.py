@@ -24,6 +24,7 @@ KINDS: dict[str, str] = {
     "atoms": "breadth.studies.pool:run_atoms",
     "pool": "breadth.studies.pool:run_pool",
     "selection": "breadth.studies.pool:run_selection",
+    "measures": "breadth.studies.measuring:run_measures",
     "fit": "breadth.studies.models:run_fit",
     "predictions": "breadth.studies.models:run_predictions",
 }

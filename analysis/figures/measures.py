@@ -9,6 +9,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ..measure_relation import short_name
 from .style import GREY, Column, new_figure, paper, words
 
 _DIVERGING = "RdBu_r"
@@ -75,13 +76,13 @@ def _rows(measures: list[str]) -> tuple[list[int], list[str]]:
     labels: list[str] = []
     part = None
     for measure in measures:
-        before, dot, rest = measure.partition(".")
+        before, dot, _ = measure.partition(".")
         heading = before if dot else "size"
         if heading != part:
             labels.append(heading)
             part = heading
         rows.append(len(labels))
-        labels.append(words(rest.replace(".", ", ") or measure))
+        labels.append(short_name(measure))
     return rows, labels
 
 

@@ -6,18 +6,25 @@ import math
 
 import xarray as xr
 
-from ...analysis import Comparison, summarise
-from ...analysis.summary import grid
+from ...analysis import Comparison, best_measures, summarise
+from ...analysis.measure_relation import short_name
+from ...analysis.summary import SELECTOR_AXES, grid
 from .console import output, table
 
 _TITLES = {
     "fixed_budget": "Same number of labels, spent on ever more molecules",
     "fixed_molecules": "Same molecules, ever more conformations of each",
 }
+_AXES = {"molecule_selectors": "molecules", "conformer_selectors": "conformers"}
+#: One hold-out each for what is told of selectors and measures; the results have all of them.
+_TOLD = ("own_conformers", "unseen_molecules", "unseen_scaffolds")
 
 
 def print_learned(results: xr.Dataset) -> None:
-    """Print the force error of every design on every hold-out, and the change from end to end."""
+    """Print the force error of every design on every hold-out, and the change from end to end.
+
+    Then selectors against random choice, and the measure that goes best with the error.
+    """
     mean = results["force_mae"].mean("replicate").values * 1e3
     flags = results["undertrained"].values
     ends = {(c.experiment, c.test_set): c for c in summarise(results) if c.kind == "ends"}
@@ -49,6 +56,52 @@ def print_learned(results: xr.Dataset) -> None:
     if flagged:
         output().print(
             "* undertrained: another rank among the designs after a quarter of the updates."
+        )
+    _print_selectors(results)
+    _print_measures(results)
+
+
+def _print_selectors(results: xr.Dataset) -> None:
+    rows = summarise(results)
+    told = [name for name in _TOLD if name in results["test_set"].values]
+    lines = []
+    for experiment, axis in SELECTOR_AXES.items():
+        found = {
+            (getattr(c.design, axis), c.test_set): c for c in rows if c.experiment == experiment
+        }
+        for name in dict.fromkeys(name for name, _ in found):
+            changes = [_change(found.get((name, test_set))) for test_set in told]
+            lines.append([f"{_AXES[experiment]} by {name.replace('_', ' ')}", *changes])
+    if lines:
+        table(
+            ["force MAE − that of random, meV/Å", *(name.replace("_", " ") for name in told)],
+            lines,
+            title="Selectors against random choice at the same counts [95 %, each by itself]",
+        )
+
+
+def _print_measures(results: xr.Dataset) -> None:
+    lines = []
+    for best in best_measures(results):
+        if best.test_set not in _TOLD:
+            continue
+        low, high = best.interval
+        more = f" (and {len(best.as_good)} as good)" if best.as_good else ""
+        lines.append(
+            [
+                best.test_set.replace("_", " "),
+                f"{best.measure.partition('.')[0]}: {short_name(best.measure)}{more}",
+                f"{best.correlation:+.2f} [{low:+.2f}, {high:+.2f}]",
+                f"{best.p_value:.2f}",
+                str(best.n_designs),
+            ]
+        )
+    if lines:
+        table(
+            ["on", "measure", "Spearman's ρ [95 %]", "p, best of all", "designs"],
+            lines,
+            title="What goes best with the force MAE, of all measures of the training set",
+            left=2,
         )
 
 

@@ -28,7 +28,8 @@ def tradeoff(
     out
         Folder of the study; made if it is not there.
     preset
-        smoke (under a minute), demo (minutes on two cores) or paper (hours on a GPU).
+        smoke (under a minute), demo and selectors (minutes on two cores) or paper (hours on a
+        GPU).
     config
         YAML file; its keys replace the preset's.
     set
@@ -103,6 +104,9 @@ def figures(
 def _learned(results: xr.Dataset) -> dict[str, object]:
     from dataclasses import asdict
 
-    from ...analysis import summarise
+    from ...analysis import best_measures, summarise
 
-    return {"comparisons": [asdict(row) for row in summarise(results)]}
+    return {
+        "comparisons": [asdict(row) for row in summarise(results)],
+        "best_measures": [asdict(row) for row in best_measures(results)],
+    }

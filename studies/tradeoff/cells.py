@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +10,15 @@ from rdkit import Chem
 
 from ...diversity import ConformerSet, ShortageError
 from ...diversity.randomness import seed_sequence
-from ...sampling.designs import Design, FixedBudget, FixedMolecules
+from ...sampling.designs import Design
 from ...sampling.disjoint import KEYS, check_disjoint
 from ...sampling.molecules import Molecule
 from ...sampling.splits import MOLECULE_POOLS, HoldOuts, Partition
 from ..specs import RANDOM, DesignSpec
 from .question import TradeoffConfiguration
+from .selecting import StructureFeatures, choose, study_features
+
+Progress = Callable[[str, float, float], None]
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,15 @@ class Cell:
         Conformer ids.
     tests : dict of str to tuple of str
         Conformer ids by hold-out.
+    n_labels : int
+        Reference labels that it costs: of what is trained on, and of what selectors read.
     """
 
     spec: DesignSpec
     replicate: int
     train: tuple[str, ...]
     tests: dict[str, tuple[str, ...]]
+    n_labels: int
 
 
 def choose_molecules(asked: TradeoffConfiguration) -> list[Molecule]:
@@ -86,11 +92,17 @@ def hold_out(asked: TradeoffConfiguration, geometries: ConformerSet) -> Partitio
     ).partition(geometries)
 
 
-def plan_cells(asked: TradeoffConfiguration, partition: Partition) -> list[Cell]:
+def plan_cells(
+    asked: TradeoffConfiguration,
+    partition: Partition,
+    features: StructureFeatures | None = None,
+    tell: Progress | None = None,
+) -> list[Cell]:
     """Return all cells of the study.
 
     Within a replicate the molecules of every design are a prefix of one order, the conformers of
-    a molecule a prefix of its own; each replicate has its own orders.
+    a molecule a prefix of its own; each replicate has its own orders. A selector along an axis
+    takes the place of its order.
 
     Raises
     ------
@@ -102,10 +114,16 @@ def plan_cells(asked: TradeoffConfiguration, partition: Partition) -> list[Cell]
     specs: dict[tuple[int, int, str, str], DesignSpec] = {}
     for spec in asked.designs():
         specs.setdefault(spec.cell, spec)
+    features = features or study_features(asked, partition.conformers)
     cells: list[Cell] = []
     for replicate in range(asked.replicates):
         state = replicate_seed(asked, replicate)
-        designs = {spec: _design(asked, spec, state, partition) for spec in specs.values()}
+        designs: dict[DesignSpec, Design] = {}
+        for spec in specs.values():
+            if tell is not None and asked.selectors is not None:
+                done = replicate * len(specs) + len(designs)
+                tell("selection", done, asked.replicates * len(specs))
+            designs[spec] = choose(asked, spec, state, partition, features)
         # Designs with molecules of their own choice may share none: their hold-out of molecules
         # that were trained on is their own.
         shared = [set(d.molecules.tolist()) for s, d in designs.items() if _shares(s)]
@@ -118,6 +136,7 @@ def plan_cells(asked: TradeoffConfiguration, partition: Partition) -> list[Cell]
                     replicate,
                     _ids(partition.conformers, design.train),
                     {name: _ids(partition.conformers, rows) for name, rows in tested.items()},
+                    max(len(design.train), design.n_labels_read),
                 )
             )
     return cells
@@ -164,22 +183,6 @@ def training_ids(cells: Sequence[Cell]) -> set[str]:
 def test_ids(cells: Sequence[Cell]) -> set[str]:
     """Return the ids of every conformer that any cell is tested on."""
     return {i for cell in cells for ids in cell.tests.values() for i in ids}
-
-
-def _design(
-    asked: TradeoffConfiguration, spec: DesignSpec, state: int, partition: Partition
-) -> Design:
-    chooser: FixedBudget | FixedMolecules
-    if spec.experiment == "fixed_budget":
-        assert asked.fixed_budget is not None
-        chooser = FixedBudget(
-            budget=asked.fixed_budget.budget, n_molecules=spec.n_molecules, random_state=state
-        )
-    else:
-        chooser = FixedMolecules(
-            n_molecules=spec.n_molecules, n_conformers=spec.n_conformers, random_state=state
-        )
-    return chooser.design(partition.conformers, partition.available)
 
 
 def _ids(conformers: ConformerSet, rows: np.ndarray) -> tuple[str, ...]:

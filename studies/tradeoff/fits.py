@@ -18,8 +18,7 @@ from ..results import load
 from ..specs import CELL_FIELDS
 from ..store import Store
 from ..units import Unit
-from .cells import Cell, replicate_seed
-from .labelling import Progress
+from .cells import Cell, Progress, replicate_seed
 from .question import TradeoffConfiguration
 
 #: Share of the updates of the second fit of every cell, which tells what more updates would do.

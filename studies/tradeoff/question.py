@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from ...training.trainer import TrainingConfig
 from ..configuration import Section
 from ..pooling import PoolSection
-from ..specs import DesignSpec
+from ..specs import RANDOM, DesignSpec
 
 
 class HoldOutSection(Section):
@@ -54,6 +54,27 @@ class FixedMoleculesSection(Section):
     """Conformers per molecule C."""
 
 
+class SelectorSection(Section):
+    """Selectors against random choice along each axis, at the same counts."""
+
+    n_molecules: int = Field(60, ge=2)
+    """Molecules of every design."""
+    n_conformers: int = Field(5, ge=1)
+    """Conformers of each molecule."""
+    molecules: tuple[str, ...] = (
+        *("random", "scaffold", "butina", "maxmin"),
+        *("fps", "kmedoids", "direct"),
+    )
+    """Selectors of molecules, of which conformers are drawn at random; random is always there."""
+    conformers: tuple[str, ...] = ("random", "fps", "kmedoids", "minima", "boltzmann")
+    """Selectors of each molecule's conformers; the molecules are drawn at random."""
+    descriptor: str = "compact"
+    """What selectors compare geometries by: compact, soap or model:PATH."""
+    charge_labels: bool = False
+    """Let selectors read reference labels of all that they choose from; these are then computed
+    and counted as labels that the design costs. Otherwise they read the prior's."""
+
+
 class TradeoffConfiguration(Section):
     """All that a study of structural against conformational diversity is asked."""
 
@@ -65,6 +86,7 @@ class TradeoffConfiguration(Section):
     hold_outs: HoldOutSection = HoldOutSection()
     fixed_budget: FixedBudgetSection | None = FixedBudgetSection()
     fixed_molecules: FixedMoleculesSection | None = FixedMoleculesSection()
+    selectors: SelectorSection | None = None
     potential: dict[str, Any] = Field(default_factory=lambda: {"name": "factorised_painn"})
     """Name and hyper-parameters of the potential."""
     training: TrainingConfig = TrainingConfig()
@@ -76,8 +98,8 @@ class TradeoffConfiguration(Section):
 
     @model_validator(mode="after")
     def _feasible(self) -> TradeoffConfiguration:
-        if self.fixed_budget is None and self.fixed_molecules is None:
-            raise ValueError("one of fixed_budget and fixed_molecules is needed")
+        if self.fixed_budget is None and self.fixed_molecules is None and self.selectors is None:
+            raise ValueError("one of fixed_budget, fixed_molecules and selectors is needed")
         if self.training.patience:
             raise ValueError(
                 "training.patience: early stopping would give designs unequal numbers of updates"
@@ -92,14 +114,18 @@ class TradeoffConfiguration(Section):
         ):
             if section is not None and len(set(sizes)) < 2:
                 raise ValueError(f"{experiment} needs at least two different designs")
-        if self.fixed_budget is not None and self.fixed_molecules is not None:
-            m, budget = self.fixed_molecules.n_molecules, self.fixed_budget.budget
-            clash = m in self.fixed_budget.n_molecules and budget % m
-            if clash and round(budget / m) in self.fixed_molecules.n_conformers:
-                raise ValueError(
-                    f"{m} molecules do not divide the budget of {budget}, so two designs of "
-                    f"{m} × {round(budget / m)} would differ; change one of the numbers"
-                )
+        if self.selectors is not None and not self._selected():
+            raise ValueError("selectors: name a selector of molecules or conformers beside random")
+        if self.fixed_budget is not None:
+            budget = self.fixed_budget.budget
+            shared = {spec.cell for spec in self.designs() if spec.experiment != "fixed_budget"}
+            for spec in self.designs():
+                m, c = spec.n_molecules, spec.n_conformers
+                if spec.experiment == "fixed_budget" and budget % m and spec.cell in shared:
+                    raise ValueError(
+                        f"{m} molecules do not divide the budget of {budget}, so two designs of "
+                        f"{m} × {c} would differ; change one of the numbers"
+                    )
         return self
 
     def designs(self) -> list[DesignSpec]:
@@ -114,5 +140,22 @@ class TradeoffConfiguration(Section):
             rows += [
                 DesignSpec("fixed_molecules", m, c)
                 for c in sorted(set(self.fixed_molecules.n_conformers))
+            ]
+        return rows + self._selected()
+
+    def _selected(self) -> list[DesignSpec]:
+        """Return the designs that compare selectors, random first; an axis without any has none."""
+        asked = self.selectors
+        if asked is None:
+            return []
+        counts = asked.n_molecules, asked.n_conformers
+        by_molecule = list(dict.fromkeys((RANDOM, *asked.molecules)))
+        by_conformer = list(dict.fromkeys((RANDOM, *asked.conformers)))
+        rows: list[DesignSpec] = []
+        if len(by_molecule) > 1:
+            rows += [DesignSpec("molecule_selectors", *counts, name) for name in by_molecule]
+        if len(by_conformer) > 1:
+            rows += [
+                DesignSpec("conformer_selectors", *counts, RANDOM, name) for name in by_conformer
             ]
         return rows

@@ -8,7 +8,7 @@ from typing import Any
 
 import xarray as xr
 
-from ...analysis import measure_errors
+from ...analysis import measure_errors, relate_measures
 from ...diversity import ConformerSet, DataError
 from ...training import build_potential
 from ..contents import pool_contents
@@ -20,10 +20,12 @@ from ..predictions import Evaluation, gather_predictions
 from ..results import load, save
 from ..store import Store, replace_file
 from ..units import Unit
-from .cells import choose_molecules
+from .cells import Cell, Progress, choose_molecules
 from .fits import QUARTER, SECONDS_PER_STRUCTURE, fit_cells, training_curves
-from .labelling import Progress, label_cells, with_high_forces
+from .labelling import label_cells, with_high_forces
 from .question import TradeoffConfiguration
+from .selecting import check_selectors
+from .training_sets import measure_cells, training_costs
 
 
 def run_tradeoff(
@@ -54,11 +56,12 @@ def run_tradeoff(
     Raises
     ------
     ConfigurationError
-        If the folder holds another study or is in use.
+        If the folder holds another study or is in use, or a selector cannot be used.
     ShortageError
         If designs or hold-outs cannot be filled.
     """
     asked.pool.check_engines()
+    check_selectors(asked)
     build_potential(**asked.potential)  # raises here if a hyper-parameter is wrong
     store = Store(out)
     with store.locked():
@@ -70,9 +73,10 @@ def run_tradeoff(
             cells, pool_unit = label_cells(asked, store, executor, tell)
             pool = read_set(store, pool_unit.key)
             cells = with_high_forces(asked, cells, pool)
+            measured = measure_cells(asked, cells, pool_unit, store, executor, tell)
             fits = fit_cells(asked, cells, pool_unit, store, executor, tell)
             tell("results and figures", 0.0, 1.0)
-            results = _write_results(asked, out, store, pool, fits)
+            results = _write_results(asked, out, store, pool, cells, measured, fits)
             link_pool(out, store.folder(pool_unit.key) / "set")
             # Matplotlib takes seconds for these: the workers draw one width each.
             drawn = [
@@ -91,6 +95,8 @@ def _write_results(
     out: Path,
     store: Store,
     pool: ConformerSet,
+    cells: list[Cell],
+    measured: xr.DataArray,
     fits: list[tuple[Evaluation, Unit]],
 ) -> xr.Dataset:
     """Gather predictions, compute the errors, and write all that figures are drawn from."""
@@ -103,6 +109,9 @@ def _write_results(
         prior=asked.pool.prior,
     )
     results = measure_errors(predictions, random_state=asked.seed)
+    results = relate_measures(
+        results.assign(training_costs(asked, cells)), measured, random_state=asked.seed
+    )
     results.attrs["study"] = json.dumps(asked.model_dump(mode="json"))
     save(predictions, out / "predictions.nc")
     save(results, out / "results.nc")
@@ -136,6 +145,7 @@ def estimate(asked: TradeoffConfiguration, *, workers: int) -> dict[str, Any]:
 
     Times are those of a core of 2024 and a potential of 64 features, on the CPU.
     """
+    check_selectors(asked)
     designs, replicates = asked.designs(), asked.replicates
     n_cells = len({d.cell for d in designs}) * replicates
     sizes = asked.hold_outs

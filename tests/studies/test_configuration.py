@@ -8,9 +8,10 @@ from breadth.studies.configuration import dump, load
 from breadth.studies.plan import open_plan
 from breadth.studies.tradeoff import TradeoffConfiguration
 from breadth.studies.tradeoff.cells import choose_molecules
+from breadth.studies.tradeoff.selecting import check_selectors, level_read
 
 
-@pytest.mark.parametrize("preset", ["smoke", "demo", "paper"])
+@pytest.mark.parametrize("preset", ["smoke", "demo", "selectors", "paper"])
 def test_presets_load_and_survive_a_round_trip(preset, tmp_path):
     asked = load(TradeoffConfiguration, preset=preset)
     path = tmp_path / "again.yaml"
@@ -29,6 +30,56 @@ def test_the_demo_is_what_the_issue_asks():
         assert min(sizes) <= 2
     assert asked.replicates >= 3
     assert asked.pool.engine == "gfn2"
+
+
+def test_the_selectors_preset_is_the_demo_with_selectors_alone():
+    asked = load(TradeoffConfiguration, preset="selectors")
+    demo = load(TradeoffConfiguration, preset="demo")
+    for name in ("pool", "hold_outs", "potential", "training", "replicates"):
+        assert getattr(asked, name) == getattr(demo, name)
+    designs = asked.designs()
+    assert {d.experiment for d in designs} == {"molecule_selectors", "conformer_selectors"}
+    assert len({d[1:3] for d in designs}) == 1
+    for experiment in ("molecule_selectors", "conformer_selectors"):
+        first, *others = [d for d in designs if d.experiment == experiment]
+        assert first.cell[2:] == ("random", "random")
+        assert len(others) >= 4
+    check_selectors(asked)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("selectors={molecules: [maxmim]}", "no selector 'maxmim'"),
+        ("selectors={molecules: [boltzmann]}", "Boltzmann cannot choose molecules"),
+        ("selectors={conformers: [maxmin]}", "MaxMin cannot choose conformers"),
+        ("selectors={descriptor: sope}", "no featurizer 'sope'"),
+    ],
+)
+def test_selectors_that_cannot_be_used_are_told_before_any_work(override, message):
+    asked = load(TradeoffConfiguration, preset="smoke", overrides=[override])
+    with pytest.raises(ConfigurationError, match=message):
+        check_selectors(asked)
+
+
+def test_reference_labels_are_read_only_where_the_budget_is_charged():
+    free = ["selectors={conformers: [boltzmann]}"]
+    asked = load(TradeoffConfiguration, preset="smoke", overrides=free)
+    check_selectors(asked)
+    assert level_read(asked) == "mmff94"
+    without = load(TradeoffConfiguration, preset="smoke", overrides=[*free, "pool.prior=null"])
+    with pytest.raises(ConfigurationError, match="'boltzmann' reads reference labels"):
+        check_selectors(without)
+    charged = load(
+        TradeoffConfiguration, preset="smoke", overrides=[*free, "selectors.charge_labels=true"]
+    )
+    check_selectors(charged)
+    assert level_read(charged) == "gfn2"
+    geometric = load(
+        TradeoffConfiguration, preset="smoke", overrides=["selectors={conformers: [fps]}"]
+    )
+    assert level_read(geometric) is None
+    assert level_read(load(TradeoffConfiguration, preset="smoke")) is None
 
 
 def test_file_over_preset_and_override_over_file(tmp_path):
@@ -50,6 +101,8 @@ def test_file_over_preset_and_override_over_file(tmp_path):
         ("training.n_updates=many", "training.n_updates: Input should be a valid integer"),
         ("replicates=1", "greater than or equal to 2"),
         ("training.patience=3", "unequal numbers of updates"),
+        ("selectors={molecules: [random], conformers: []}", "name a selector of molecules"),
+        ("selectors={conformer: [fps]}", "did you mean 'selectors.conformers'"),
         ("training.n_updates", "not of the form KEY=VALUE"),
     ],
 )

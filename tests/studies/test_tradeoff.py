@@ -14,8 +14,10 @@ import xarray as xr
 from breadth.diversity import ConfigurationError, ShortageError, read
 from breadth.sampling import sample_geometries
 from breadth.studies.configuration import load
+from breadth.studies.specs import DesignSpec
 from breadth.studies.tradeoff import TradeoffConfiguration
 from breadth.studies.tradeoff.cells import choose_molecules, hold_out, plan_cells
+from breadth.studies.tradeoff.question import SelectorSection
 
 BREADTH = Path(sys.executable).with_name("breadth")
 SMOKE = ("study", "tradeoff", "--preset", "smoke")
@@ -48,6 +50,33 @@ def test_results_have_the_contracts_names(smoke):
         assert (ratio[np.isfinite(ratio)] < 2).all()
         names = {"seen_conformers", "own_conformers", "unseen_molecules", "unseen_scaffolds"}
         assert names | {"larger_molecules"} <= set(results["test_set"].values.tolist())
+
+
+def test_measures_stand_beside_the_errors(smoke):
+    out, _ = smoke
+    with xr.open_dataset(out / "results.nc") as results:
+        assert results["measure_value"].dims == ("design", "replicate", "measure")
+        assert results["measure_units"].dims == ("measure",)
+        assert results["measure_error_correlation"].dims == ("measure", "test_set")
+        measures = results["measure_value"]
+        size = results["n_molecules"].values * results["n_conformers"].values
+        for name, expected in (
+            ("n_molecules", results["n_molecules"].values),
+            ("n_conformers", size),
+        ):
+            found = measures.sel(measure=name).values
+            np.testing.assert_array_equal(found, np.repeat(expected[:, None], 2, axis=1))
+        np.testing.assert_array_equal(results["n_train"], results["n_labels"])
+        np.testing.assert_array_equal(results["n_train"].values[:, 0], size)
+        # An environment is told from others by conformation, by site or by molecule.
+        parts = [
+            measures.sel(measure=f"partition.{part}").values
+            for part in ("conformational", "intramolecular", "structural")
+        ]
+        entropy = measures.sel(measure="environments.entropy").values
+        np.testing.assert_allclose(sum(parts), entropy, rtol=1e-5)
+        # Three distinct designs support no correlation.
+        assert results["measure_error_correlation"].isnull().all()
 
 
 def test_every_prediction_is_kept_and_gives_the_errors_again(smoke):
@@ -215,6 +244,73 @@ def test_a_budget_that_does_not_divide_is_met(planned):
     )
     cells = [c for c in plan_cells(odd, partition) if c.spec.n_molecules == 5]
     assert [len(c.train) for c in cells] == [24, 24]
+
+
+@pytest.fixture(scope="module")
+def selected(planned):
+    asked, partition, _ = planned
+    section = SelectorSection(
+        n_molecules=6,
+        n_conformers=3,
+        molecules=("maxmin", "kmedoids"),
+        conformers=("fps", "minima"),
+    )
+    both = asked.model_copy(update={"selectors": section})
+    return both, {(c.spec, c.replicate): c for c in plan_cells(both, partition)}
+
+
+def test_selectors_have_random_choice_beside_them(planned, selected):
+    asked, cells = selected
+    for spec in asked.designs():
+        if spec.experiment not in ("molecule_selectors", "conformer_selectors"):
+            continue
+        if spec.cell[2:] == ("random", "random"):
+            spec = spec._replace(experiment="molecule_selectors")
+        for replicate in range(asked.replicates):
+            cell = cells[spec, replicate]
+            random = cells[DesignSpec("molecule_selectors", 6, 3), replicate]
+            assert len(set(cell.train)) == len(cell.train) == cell.n_labels == 18
+            same = _molecules(planned, cell) == _molecules(planned, random)
+            assert same == (spec.molecule_selector == "random")
+            if spec != random.spec:
+                assert set(cell.train) != set(random.train)
+            assert ("seen_conformers" in cell.tests) == (spec.molecule_selector == "random")
+            assert "own_conformers" in cell.tests
+
+
+def test_selectors_change_no_other_design(planned, selected):
+    _, _, plain = planned
+    _, cells = selected
+    for cell in plain:
+        other = cells[cell.spec, cell.replicate]
+        assert (other.train, other.tests) == (cell.train, cell.tests)
+
+
+def test_labels_that_selectors_read_are_the_priors_or_are_charged(tmp_path, run_breadth):
+    out = tmp_path / "charged"
+    arguments = (
+        *(*SMOKE, "--json", "--set", "fixed_budget=null", "fixed_molecules=null"),
+        *("training.n_updates=4", "pool.n_molecules=18", "hold_outs.n_molecules=2"),
+    )
+    chosen = "selectors={n_molecules: 4, n_conformers: 2, molecules: [], conformers: [boltzmann]%s}"
+    run_breadth(*arguments, chosen % ", charge_labels: true", "--out", out)
+    with xr.open_dataset(out / "results.nc") as results:
+        assert results["conformer_selector"].values.tolist() == ["random", "boltzmann"]
+        assert (results["n_train"] == 8).all()
+        assert (results["n_labels"].values[0] == 8).all()
+        assert (results["n_labels"].values[1] > 8).all()
+        most = results["n_labels"].values[1].max()
+    assert len(read(out / "pool")) >= most
+    free = tmp_path / "free"
+    run_breadth(*arguments, chosen % "", "--out", free)
+    with xr.open_dataset(free / "results.nc") as results:
+        assert (results["n_labels"] == 8).all()
+    refused = run_breadth(
+        *arguments, chosen % "", "pool.prior=null", "--out", tmp_path / "no", check=False
+    )
+    assert refused.returncode == 1
+    assert "reads reference labels" in refused.stderr
+    assert not (tmp_path / "no").exists()
 
 
 def test_what_cannot_be_filled_says_what_is_short(planned):
