@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..diversity import ConfigurationError, ConformerSet, DataError, write
-from ..sampling.designs import FixedBudget, FixedMolecules
+from ..sampling.designs import Design, FixedBudget, FixedMolecules
 from ..sampling.disjoint import KEYS, check_disjoint
-from ..sampling.splits import MOLECULE_POOLS, HoldOuts, Partition
+from ..sampling.splits import MOLECULE_POOLS, HoldOuts
+from .registry import featurizer, selector
+from .specs import RANDOM
 from .store import replace_file
 
 SUFFIXES = {"native": "", "extxyz": ".xyz", "ase": ".db"}
@@ -24,39 +26,55 @@ def choose_design(
     n_conformers: int | None,
     n_validation: int,
     random_state: int,
+    molecules_by: str = RANDOM,
+    conformers_by: str = RANDOM,
+    descriptor: str = "compact",
+    prior_level: str | None = None,
+    charge_labels: bool = False,
 ) -> FixedBudget | FixedMolecules:
     """Return the design that the options ask for.
+
+    Parameters
+    ----------
+    n_molecules, budget, n_conformers, n_validation, random_state, prior_level, charge_labels
+        See `FixedBudget` and `FixedMolecules`.
+    molecules_by, conformers_by : str, optional
+        Names of the selectors along each axis.
+    descriptor : str, optional
+        Name of the featurizer, for selectors that take features.
 
     Raises
     ------
     ConfigurationError
-        Unless exactly one of budget and conformers per molecule is given.
+        Unless exactly one of budget and conformers per molecule is given, or if a name is unknown.
     """
     if (budget is None) == (n_conformers is None):
         raise ConfigurationError(
             "Give either --budget (conformers in all) or --n-conformers (per molecule)."
         )
+    options: dict[str, Any] = {
+        "n_molecules": n_molecules,
+        "n_validation": n_validation,
+        "random_state": random_state,
+        "prior_level": prior_level,
+        "charge_labels": charge_labels,
+    }
+    for axis, name in (("molecule", molecules_by), ("conformer", conformers_by)):
+        chooser = None if name == RANDOM else selector(name)
+        options[f"{axis}_selector"] = chooser
+        if chooser is not None and chooser.takes == "features":
+            options["featurizer"] = featurizer(descriptor)
     if budget is not None:
-        return FixedBudget(
-            budget=budget,
-            n_molecules=n_molecules,
-            n_validation=n_validation,
-            random_state=random_state,
-        )
+        return FixedBudget(budget=budget, **options)
     assert n_conformers is not None
-    return FixedMolecules(
-        n_molecules=n_molecules,
-        n_conformers=n_conformers,
-        n_validation=n_validation,
-        random_state=random_state,
-    )
+    return FixedMolecules(n_conformers=n_conformers, **options)
 
 
 def design_set(
     conformers: ConformerSet,
     design: FixedBudget | FixedMolecules,
     hold_outs: HoldOuts | None,
-) -> tuple[dict[str, np.ndarray], Partition | None]:
+) -> tuple[dict[str, np.ndarray], Design]:
     """Choose a training set, and hold-outs that share nothing with it.
 
     Parameters
@@ -69,7 +87,7 @@ def design_set(
     -------
     dict of str to array of int64
         Indices by name: ``train``, ``validation`` and the hold-outs, empty ones left out.
-    Partition or None
+    Design
     """
     partition = None if hold_outs is None else hold_outs.partition(conformers)
     chosen = design.design(conformers, None if partition is None else partition.available)
@@ -81,7 +99,7 @@ def design_set(
         known = np.concatenate([chosen.train, chosen.validation])
         for name in rows.keys() - {"train", "validation"}:
             check_disjoint(conformers, known, rows[name], by=KEYS[name])
-    return {name: index for name, index in rows.items() if len(index)}, partition
+    return {name: index for name, index in rows.items() if len(index)}, chosen
 
 
 def write_design(

@@ -108,6 +108,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
         Example: `breadth design runs/mine/pool --budget 600 --n-molecules 60 --out designs/60x10`
 
+        Example: `breadth design runs/mine/pool --n-molecules 60 --n-conformers 10 --molecules-by
+        maxmin --conformers-by fps --out designs/chosen`
+
         Example: `breadth design runs/mine/pool --n-molecules 20 --n-conformers 10
         --unseen-molecules 10 --test-conformers 10 --out designs/held`""",
     ),

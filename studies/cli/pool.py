@@ -66,6 +66,11 @@ def design(
     larger_molecules: int = 0,
     test_conformers: int = 0,
     random_state: int = 0,
+    molecules_by: str = "random",
+    conformers_by: str = "random",
+    descriptor: str = "compact",
+    prior_level: str | None = None,
+    charge_labels: Annotated[bool, Parameter(negative="")] = False,
     format: Literal["native", "extxyz", "ase"] = "extxyz",
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
@@ -98,6 +103,14 @@ def design(
         Conformers held out of each test molecule, and of each training molecule.
     random_state
         The replicate.
+    molecules_by, conformers_by
+        Selectors of the molecules, and of the conformers of each; see `breadth select`.
+    descriptor
+        Features for selectors that need some: compact, soap or model:FOLDER.
+    prior_level
+        Level of theory whose labels selectors by energy or force may read.
+    charge_labels
+        Let them read the reference labels of what is not chosen; those labels count as cost.
     format
         Of the files written.
     dry_run
@@ -108,14 +121,19 @@ def design(
     from ...diversity import ConfigurationError, read
     from ...sampling.splits import HoldOuts
     from ..designing import choose_design, design_set, write_design
-    from .console import emit_json, table
+    from .console import emit_json, output, table
 
-    chosen = choose_design(
+    asked = choose_design(
         n_molecules=n_molecules,
         budget=budget,
         n_conformers=n_conformers,
         n_validation=n_validation,
         random_state=random_state,
+        molecules_by=molecules_by,
+        conformers_by=conformers_by,
+        descriptor=descriptor,
+        prior_level=prior_level,
+        charge_labels=charge_labels,
     )
     hold_outs = None
     if unseen_molecules or unseen_scaffolds or larger_molecules or larger_than or test_conformers:
@@ -132,7 +150,7 @@ def design(
             random_state=random_state,
         )
     conformers = read(data)
-    rows, _ = design_set(conformers, chosen, hold_outs)
+    rows, chosen = design_set(conformers, asked, hold_outs)
     if dry_run:
         parts = {
             name: {
@@ -144,7 +162,7 @@ def design(
     else:
         parts = write_design(conformers, rows, out, format=format)
     if json:
-        emit_json({"out": str(out), "parts": parts})
+        emit_json({"out": str(out), "parts": parts, "n_labels_read": chosen.n_labels_read})
         return
     table(
         ["part", "molecules", "conformers", "file"],
@@ -154,3 +172,5 @@ def design(
         ],
         title="planned" if dry_run else str(out),
     )
+    if chosen.n_labels_read:
+        output().print(f"{chosen.n_labels_read} reference labels were read to choose.")

@@ -159,3 +159,24 @@ def test_wrong_measures_are_refused(run_breadth, pool, tmp_path):
         assert result.returncode == 1
         assert message in result.stderr
         assert "Traceback" not in result.stderr
+
+
+def test_design_takes_a_selector_along_each_axis(run_breadth, pool, tmp_path):
+    size = ("--n-molecules", "5", "--n-conformers", "4")
+    plain = json.loads(run_breadth("design", pool, *size, "--out", tmp_path / "a", "--json").stdout)
+    assert plain["n_labels_read"] == 0
+    chosen = ("--molecules-by", "maxmin", "--conformers-by", "fps")
+    run_breadth("design", pool, *size, *chosen, "--out", tmp_path / "b")
+    a, b = read(tmp_path / "a" / "train.xyz"), read(tmp_path / "b" / "train.xyz")
+    assert len(a) == len(b) == 20
+    assert np.bincount(b.molecule).tolist() == [4] * 5
+    assert set(a.id.tolist()) != set(b.id.tolist())
+
+    by_energy = ("--conformers-by", "energy_strata", "--json")
+    refused = run_breadth("design", pool, *size, *by_energy, "--out", tmp_path / "c", check=False)
+    assert refused.returncode == 1
+    assert "not free" in refused.stderr
+    cheap = run_breadth(
+        "design", pool, *size, *by_energy, "--prior-level", "mmff94", "--out", tmp_path / "d"
+    )
+    assert json.loads(cheap.stdout)["n_labels_read"] == 0
