@@ -108,7 +108,8 @@ def richness(kinds: Sequence[Iterable[str]], *, rarefy_to: int | None = None) ->
     >>> richness([["C", "H"], ["C", "H"], ["C", "H", "F", "O"]])["q0"]
     4.0
     """
-    counts = np.array(list(Counter(kind for own in kinds for kind in set(own)).values()))
+    # Sorted: a sum over them must not depend on the order of strings in a set, which is random.
+    counts = np.sort(list(Counter(kind for own in kinds for kind in set(own)).values()))
     found: dict[str, Any] = {"n_molecules": len(kinds)}
     found |= {f"q{q}": hill_number(counts, q) if len(counts) else 0.0 for q in ORDERS}
     found["rarefied"] = None

@@ -85,3 +85,8 @@ def test_no_kinds_are_none_and_too_few_molecules_an_error() -> None:
     assert none["rarefied"] == {"size": 1, "q0": 0.0, "q1": 0.0, "q2": 0.0}
     with pytest.raises(ShortageError, match="2 to 3"):
         richness([["a"], ["b"]], rarefy_to=3)
+
+
+def test_last_bits_do_not_depend_on_the_order_of_kinds() -> None:
+    kinds = [[f"kind {i}" for i in range(m % 11 + 1)] for m in range(40)]
+    assert richness(kinds) == richness([own[::-1] for own in kinds[::-1]])
