@@ -66,7 +66,7 @@ def measures(results: xr.Dataset, *, column: Column = "single") -> Figure:
             pad=0.01,
             ticks=[-1, -0.5, 0, 0.5, 1],
         )
-        bar.set_label("Spearman's ρ: lower | itself | upper bound", size=6.5)
+        bar.set_label("ρ: lower | itself | upper bound (95 %)", size=6.5)
     return figure
 
 

@@ -24,7 +24,7 @@ from .cells import Cell, Progress, choose_molecules
 from .fits import QUARTER, SECONDS_PER_STRUCTURE, fit_cells, training_curves
 from .labelling import label_cells, with_high_forces
 from .question import TradeoffConfiguration
-from .selecting import check_selectors
+from .selecting import check_selectors, level_read
 from .training_sets import measure_cells, training_costs
 
 
@@ -155,7 +155,10 @@ def estimate(asked: TradeoffConfiguration, *, workers: int) -> dict[str, Any]:
     largest = max(budgets)
     tested = replicates * max(d.n_molecules for d in designs) * sizes.n_conformers
     most = n_generated * asked.pool.n_conformers
-    n_labels = min(most, held + min(2 * replicates * largest + tested, most))
+    charged = 0
+    if level_read(asked) == asked.pool.engine and asked.selectors is not None:
+        charged = replicates * asked.selectors.n_molecules * asked.pool.n_conformers
+    n_labels = min(most, held + min(2 * replicates * largest + tested + charged, most))
     updates = n_cells * asked.training.n_updates * (1 + QUARTER)
     width = int(asked.potential.get("n_features", 64)) / 64
     seconds = {

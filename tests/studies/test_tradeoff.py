@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,13 @@ import xarray as xr
 from breadth.diversity import ConfigurationError, ShortageError, read
 from breadth.sampling import sample_geometries
 from breadth.studies.configuration import load
+from breadth.studies.pool import by_id, read_set
 from breadth.studies.specs import DesignSpec
+from breadth.studies.store import Store
 from breadth.studies.tradeoff import TradeoffConfiguration
 from breadth.studies.tradeoff.cells import choose_molecules, hold_out, plan_cells
+from breadth.studies.tradeoff.cells import test_ids as ids_of_tests
+from breadth.studies.tradeoff.labelling import label_cells
 from breadth.studies.tradeoff.question import SelectorSection
 
 BREADTH = Path(sys.executable).with_name("breadth")
@@ -286,31 +291,53 @@ def test_selectors_change_no_other_design(planned, selected):
         assert (other.train, other.tests) == (cell.train, cell.tests)
 
 
-def test_labels_that_selectors_read_are_the_priors_or_are_charged(tmp_path, run_breadth):
-    out = tmp_path / "charged"
-    arguments = (
-        *(*SMOKE, "--json", "--set", "fixed_budget=null", "fixed_molecules=null"),
-        *("training.n_updates=4", "pool.n_molecules=18", "hold_outs.n_molecules=2"),
-    )
-    chosen = "selectors={n_molecules: 4, n_conformers: 2, molecules: [], conformers: [boltzmann]%s}"
-    run_breadth(*arguments, chosen % ", charge_labels: true", "--out", out)
+#: A study of one selector that reads labels.
+BOLTZMANN = (
+    *("fixed_budget=null", "fixed_molecules=null", "pool.n_molecules=18"),
+    *("hold_outs.n_molecules=2", "training.n_updates=4"),
+    "selectors={n_molecules: 4, n_conformers: 2, molecules: [], conformers: [boltzmann]}",
+)
+
+
+def test_a_study_of_selectors_alone_reads_the_priors_labels(tmp_path, run_breadth):
+    out = tmp_path / "selectors"
+    result = run_breadth(*SMOKE, "--out", out, "--set", *BOLTZMANN)
+    assert "conformers by boltzmann" in result.stdout
     with xr.open_dataset(out / "results.nc") as results:
+        assert results["experiment"].values.tolist() == ["conformer_selectors"] * 2
         assert results["conformer_selector"].values.tolist() == ["random", "boltzmann"]
-        assert (results["n_train"] == 8).all()
-        assert (results["n_labels"].values[0] == 8).all()
-        assert (results["n_labels"].values[1] > 8).all()
-        most = results["n_labels"].values[1].max()
-    assert len(read(out / "pool")) >= most
-    free = tmp_path / "free"
-    run_breadth(*arguments, chosen % "", "--out", free)
-    with xr.open_dataset(free / "results.nc") as results:
         assert (results["n_labels"] == 8).all()
+        difference = results["force_mae_difference"].sel(test_set="unseen_molecules")
+        assert np.isfinite(difference[1, 0])
     refused = run_breadth(
-        *arguments, chosen % "", "pool.prior=null", "--out", tmp_path / "no", check=False
+        *(*SMOKE, "--out", tmp_path / "no", "--set", *BOLTZMANN, "pool.prior=null"), check=False
     )
     assert refused.returncode == 1
     assert "reads reference labels" in refused.stderr
     assert not (tmp_path / "no").exists()
+
+
+def test_reference_labels_that_selectors_read_are_charged(tmp_path):
+    asked = load(
+        TradeoffConfiguration,
+        preset="smoke",
+        overrides=[*BOLTZMANN, "selectors.charge_labels=true"],
+    )
+    store = Store(tmp_path)
+    with ThreadPoolExecutor(1) as executor:
+        cells, pool_unit = label_cells(asked, store, executor, lambda phase, done, total: None)
+    pool = read_set(store, pool_unit.key)
+    for cell in cells:
+        chosen = by_id(pool, cell.train)
+        candidates = pool.select(
+            np.isin(pool.molecules.key[pool.molecule], chosen.molecules.key)
+            & ~np.isin(pool.id.astype("U32"), sorted(ids_of_tests([cell])))
+        )
+        if cell.spec.conformer_selector == "random":
+            assert cell.n_labels == len(chosen) == 8
+        else:
+            # What it chose from is labelled, and it is all that is charged.
+            assert len(chosen) < cell.n_labels <= len(candidates)
 
 
 def test_what_cannot_be_filled_says_what_is_short(planned):
