@@ -36,8 +36,15 @@ check: env
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: env
+# Peers that fit breadth's own process stand beside its environment, so that none moves a version.
+PEERS := benchmarks/.venvs/measures
+
+bench: env $(PEERS)
 	@$(BIN)/python benchmarks/run.py
+
+$(PEERS): benchmarks/requirements-measures.txt
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $@ --requirement $<
+	touch $@
 
 bench-accuracy: env
 	@$(BIN)/python benchmarks/accuracy.py

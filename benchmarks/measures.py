@@ -1,6 +1,6 @@
 """Measuring sets of environments, against the package whose measures these are.
 
-The peer comes with `pip install -r benchmarks/requirements-measures.txt`; without it the row has
+The peer is that of requirements-measures.txt, which `make bench` installs; without it the row has
 none.
 """
 
@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from rows import alternate, emit
+from rows import add_peers, alternate, emit
 from scipy.spatial.distance import cdist
 
 from breadth.diversity.descriptors import CompactDescriptor, atomic_features
@@ -24,6 +24,7 @@ from breadth.diversity.kernel_density import self_kernel_sums
 from breadth.sampling.geometries import sample_geometries
 from breadth.sampling.molecules import bundled_molecules
 
+add_peers("measures")
 POINTS, FEATURES, KINDS, BANDWIDTH = 20_000, 50, 400, 1.0
 ENVIRONMENTS = 1_000_000
 

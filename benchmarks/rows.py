@@ -6,10 +6,17 @@ import json
 import platform
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from importlib import metadata
+from pathlib import Path
 from typing import Any
+
+
+def add_peers(name: str) -> None:
+    """Let packages of ``.venvs/NAME`` be imported, after all that breadth itself brings."""
+    sys.path.append(str(Path(__file__).resolve().parent / ".venvs" / name))
 
 
 def emit(

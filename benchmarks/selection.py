@@ -1,6 +1,6 @@
 """Choosing points and molecules, each against the tool that people use for it.
 
-Peers beside RDKit come with `pip install -r benchmarks/requirements-measures.txt`; a row whose
+Peers beside RDKit are those of requirements-measures.txt, which `make bench` installs; a row whose
 peer is missing has none.
 """
 
@@ -18,13 +18,14 @@ from collections.abc import Callable
 
 import numpy as np
 from rdkit.SimDivFilters import rdSimDivPickers
-from rows import alternate, emit
+from rows import add_peers, alternate, emit
 
 from breadth.diversity.fingerprints import bit_vectors, fingerprints
 from breadth.diversity.topology import MolecularGraph
 from breadth.sampling.molecules import bundled_molecules
 from breadth.sampling.selectors import FarthestPoint, MaxMin
 
+add_peers("measures")
 POINTS, FEATURES, TAKEN = 100_000, 64, 1_000
 MOLECULES = 1_000_000
 

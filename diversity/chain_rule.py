@@ -9,7 +9,7 @@ that the entropy of one point is 0 and that of n points without overlap is ln n.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,9 +81,9 @@ def divide(
     queries: np.ndarray,
     features: np.ndarray,
     *,
-    bandwidth: float,
+    bandwidths: Sequence[float],
     confidence: float = 0.95,
-) -> tuple[dict[str, Term], float]:
+) -> list[tuple[dict[str, Term], float]]:
     """Compute the terms, each as a mean of its own log-ratio of densities.
 
     Parameters
@@ -95,26 +95,30 @@ def divide(
         The points whose densities are averaged.
     features : array, shape (q, d)
         Of the queries.
-    bandwidth : float
-        h, in units of the features.
+    bandwidths : sequence of float
+        Values of h, in units of the features; the blocks are gone through once for all.
     confidence : float, optional
         Of the intervals: Student's t on the standard error of the delete-a-group jackknife.
 
     Returns
     -------
-    terms : dict of str to Term
-        One for each of `TERMS`.
-    identity_error : float
-        |total − sum of the other three|.
+    list of (dict of str to Term, float)
+        By bandwidth: one for each of `TERMS`, and |total − sum of the other three|.
     """
-    sums = _Sums(points, queries, len(features))
+    sums = [_Sums(points, queries, h) for h in bandwidths]
     start = 0
     for block in blocks:
-        sums.add(block, np.arange(start, start + len(block)), features, bandwidth)
+        for one in sums:
+            one.add(block, np.arange(start, start + len(block)), features)
         start += len(block)
+    return [_judged(one, confidence) for one in sums]
+
+
+def _judged(sums: _Sums, confidence: float) -> tuple[dict[str, Term], float]:
+    """Return the terms with their intervals and ceilings, and the error of their identity."""
     whole = sums.terms()
     interval: dict[str, tuple[float, float] | None] = dict.fromkeys(TERMS)
-    g = points.n_groups
+    g = sums.points.n_groups
     if g > 1:
         left = np.array([list(sums.terms(without=k).values()) for k in range(g)])
         error = np.sqrt((g - 1) / g * ((left - left.mean(0)) ** 2).sum(0))
@@ -140,9 +144,9 @@ def divide(
 class _Sums:
     """Sums of the kernel around each query: over all points, its molecule, its site; by group."""
 
-    def __init__(self, points: Points, queries: np.ndarray, n_queries: int) -> None:
-        self.points, self.queries = points, queries
-        g = points.n_groups
+    def __init__(self, points: Points, queries: np.ndarray, bandwidth: float) -> None:
+        self.points, self.queries, self.bandwidth = points, queries, bandwidth
+        g, n_queries = points.n_groups, len(queries)
         inner = 1 if points.across else g
         self.all = np.zeros((n_queries, g))
         self.molecule = np.zeros((n_queries, inner))
@@ -154,29 +158,27 @@ class _Sums:
         self.n_molecule = _counts(self.q_molecule, inside, inner)
         self.n_site = _counts(self.q_site, inside, inner)
         self.inside = inside
+        # Molecule and kind: what a query can share its molecule's density with.
+        self.key = self.q_molecule * (int(points.kind.max()) + 1) + points.kind
 
-    def add(
-        self, block: np.ndarray, rows: np.ndarray, features: np.ndarray, bandwidth: float
-    ) -> None:
+    def add(self, block: np.ndarray, rows: np.ndarray, features: np.ndarray) -> None:
         """Add the points of one block to the sums."""
         points, g = self.points, self.points.n_groups
         for mine, theirs in _same(points.kind[self.queries], points.kind[rows]):
             self.all[mine] += kernel_sums(
                 features[mine],
                 block[theirs],
-                bandwidth=bandwidth,
+                bandwidth=self.bandwidth,
                 groups=points.group[rows[theirs]],
                 n_groups=g,
             )
         inner = self.molecule.shape[1]
-        # A key of molecule and kind: what a query can share its molecule's density with.
-        key = self.q_molecule * (int(points.kind.max()) + 1) + points.kind
-        for mine, theirs in _same(key[self.queries], key[rows]):
+        for mine, theirs in _same(self.key[self.queries], self.key[rows]):
             local, site = np.unique(self.q_site[rows[theirs]], return_inverse=True)
             around = kernel_sums(
                 features[mine],
                 block[theirs],
-                bandwidth=bandwidth,
+                bandwidth=self.bandwidth,
                 groups=site * inner + self.inside[rows[theirs]],
                 n_groups=len(local) * inner,
             ).reshape(len(mine), len(local), inner)

@@ -13,9 +13,10 @@ from .conformers import ConformerSet
 from .descriptors import CompactDescriptor, bandwidth_for
 from .environments import compare_environments, environment_measures
 from .errors import ConfigurationError, ShortageError
-from .partition import bandwidth_curve, partition, rarefied, rarefied_partition
+from .partition import bandwidth_curve, partition
 from .protocols import Featurizer
 from .randomness import generator
+from .rarefaction import rarefied, rarefied_partition
 from .scaffolds import scaffold
 from .structural import structural_measures
 from .topology import molecular_graphs

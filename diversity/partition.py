@@ -15,7 +15,7 @@ gamma, alpha and beta diversities.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -23,18 +23,15 @@ import numpy as np
 from .chain_rule import TERMS, Points, Term, divide
 from .conformers import ConformerSet
 from .descriptors import CompactDescriptor, bandwidth_for, bound, feature_chunks
-from .errors import ConfigurationError, DataError, ShortageError
+from .environments import CURVE, EXACT_LIMIT
+from .errors import ConfigurationError, DataError
 from .protocols import Featurizer
 from .randomness import generator, ordering
 from .topology import sites
 
-#: Up to so many environments or structures every one is a query.
-EXACT_LIMIT = 20_000
 #: Groups of molecules that the jackknife leaves out in turn, at most; blocks of a lone molecule.
 JACKKNIFE_GROUPS = 40
 JACKKNIFE_BLOCKS = 20
-#: Multiples of the bandwidth that a curve goes through.
-CURVE = (0.25, 0.5, 0.71, 1.0, 1.41, 2.0, 4.0)
 
 Level = Literal["environments", "structures"]
 
@@ -127,12 +124,40 @@ def partition(
     DataError
         If the set is empty, a descriptor is not finite, or atoms cannot be matched to sites.
     """
+    found = _partitions(
+        conformers,
+        featurizer or CompactDescriptor(),
+        level,
+        None if bandwidth is None else [bandwidth],
+        exact=exact,
+        n_queries=n_queries,
+        confidence=confidence,
+        chunk=chunk,
+        seed=seed,
+    )
+    return found[0]
+
+
+def _partitions(
+    conformers: ConformerSet,
+    featurizer: Featurizer,
+    level: Level,
+    bandwidths: Sequence[float] | None,
+    *,
+    exact: bool | None,
+    n_queries: int,
+    confidence: float,
+    chunk: int,
+    seed: int,
+) -> list[Partition]:
+    """Return the partition at each bandwidth; the descriptors are computed once for all."""
     if level not in ("environments", "structures"):
         raise ConfigurationError(f"There is no level {level!r}; choose environments or structures.")
     if not len(conformers):
         raise DataError("An empty set has no diversity to divide.")
-    source = _Features(conformers, featurizer or CompactDescriptor(), chunk, level == "structures")
-    h = float(bandwidth or bandwidth_for(source.featurizer, conformers, whole=source.whole))
+    source = _Features(conformers, featurizer, chunk, level == "structures")
+    if bandwidths is None:
+        bandwidths = [bandwidth_for(source.featurizer, conformers, whole=source.whole)]
     conformer = np.arange(len(conformers)) if source.whole else conformers.atom_conformer
     molecule = conformers.molecule[conformer]
     jackknife, group = _groups(conformers, seed)
@@ -146,21 +171,29 @@ def partition(
     n = len(molecule)
     every = n <= EXACT_LIMIT if exact is None else exact
     queries = np.arange(n) if every else _drawn(conformers, conformer, min(n, n_queries), seed)
-    terms, error = divide(
-        source, points, queries, source.rows(queries), bandwidth=h, confidence=confidence
+    divided = divide(
+        source,
+        points,
+        queries,
+        source.rows(queries),
+        bandwidths=bandwidths,
+        confidence=confidence,
     )
-    return Partition(
-        level=level,
-        descriptor=getattr(source.featurizer, "name", type(source.featurizer).__name__),
-        bandwidth=h,
-        **terms,
-        identity_error=error,
-        n_molecules=conformers.n_molecules,
-        n_conformers=len(conformers),
-        n_points=n,
-        n_queries=len(queries),
-        jackknife=jackknife,
-    )
+    return [
+        Partition(
+            level=level,
+            descriptor=getattr(source.featurizer, "name", type(source.featurizer).__name__),
+            bandwidth=float(h),
+            **terms,
+            identity_error=error,
+            n_molecules=conformers.n_molecules,
+            n_conformers=len(conformers),
+            n_points=n,
+            n_queries=len(queries),
+            jackknife=jackknife,
+        )
+        for h, (terms, error) in zip(bandwidths, divided, strict=True)
+    ]
 
 
 def bandwidth_curve(
@@ -189,120 +222,19 @@ def bandwidth_curve(
     if bandwidths is None:
         h = bandwidth_for(featurizer, conformers, whole=level == "structures")
         bandwidths = [m * h for m in CURVE]
-    rows = [
-        partition(
-            conformers,
-            featurizer=featurizer,
-            level=level,
-            bandwidth=h,
-            exact=False,
-            n_queries=n_queries,
-            seed=seed,
-        )
-        for h in bandwidths
-    ]
+    rows = _partitions(
+        conformers,
+        featurizer,
+        level,
+        bandwidths,
+        exact=False,
+        n_queries=n_queries,
+        confidence=0.95,
+        chunk=512,
+        seed=seed,
+    )
     curve = {name: [float(getattr(row, name).value) for row in rows] for name in TERMS}
     return {"bandwidth": [float(h) for h in bandwidths], **curve}
-
-
-def rarefied(
-    conformers: ConformerSet, *, n_molecules: int, n_conformers: int, seed: int = 0
-) -> ConformerSet:
-    """Return random conformers of random molecules, drawn without replacement.
-
-    The draw depends on ids and seed, not on the order of records.
-
-    Parameters
-    ----------
-    conformers : ConformerSet
-    n_molecules, n_conformers : int
-        Molecules, and conformers of each.
-    seed : int, optional
-
-    Raises
-    ------
-    ShortageError
-        If there are too few molecules with so many conformers.
-    """
-    counts = np.bincount(conformers.molecule, minlength=conformers.n_molecules)
-    enough = np.flatnonzero(counts >= n_conformers)
-    if n_molecules < 1 or n_conformers < 1 or len(enough) < n_molecules:
-        raise ShortageError(
-            f"{n_molecules} molecules with {n_conformers} conformers each are asked for, and "
-            f"{len(enough)} of {conformers.n_molecules} molecules have so many."
-        )
-    keys = conformers.molecules.key[enough]
-    chosen = enough[ordering(f"{seed} rarefy", keys.tolist())[:n_molecules]]
-    rows = np.flatnonzero(np.isin(conformers.molecule, chosen))
-    rows = rows[ordering(f"{seed} rarefy", conformers.id[rows].tolist())]
-    rows = rows[np.argsort(conformers.molecule[rows], kind="stable")]
-    rank = np.arange(len(rows)) - np.searchsorted(
-        conformers.molecule[rows], conformers.molecule[rows]
-    )
-    return conformers.select(np.sort(rows[rank < n_conformers]))
-
-
-def rarefied_partition(
-    conformers: ConformerSet,
-    *,
-    n_molecules: int,
-    n_conformers: int,
-    repeats: int = 10,
-    seed: int = 0,
-    **options: Any,
-) -> Partition:
-    """Return the partition that random subsets of equal size have, so that sets can be compared.
-
-    A bootstrap with replacement is inconsistent for entropies, since a repeated point has no
-    distance to itself; subsets are drawn without.
-
-    Parameters
-    ----------
-    conformers : ConformerSet
-    n_molecules, n_conformers : int
-        Size of the subsets: molecules, and conformers of each.
-    repeats : int, optional
-        Subsets. Values are their means; intervals are as wide as those of one subset on average,
-        which is too wide rather than too narrow.
-    seed : int, optional
-    **options
-        Of `partition`.
-
-    Raises
-    ------
-    ShortageError
-        If there are too few molecules with so many conformers.
-    """
-    counts = np.bincount(conformers.molecule)
-    if n_molecules == conformers.n_molecules and (counts == n_conformers).all():
-        repeats = 1
-    drawn = [
-        partition(
-            rarefied(
-                conformers,
-                n_molecules=n_molecules,
-                n_conformers=n_conformers,
-                seed=int(generator(seed, "rarefy", k).integers(2**31)),
-            ),
-            seed=seed,
-            **options,
-        )
-        for k in range(repeats)
-    ]
-    means: dict[str, Any] = {}
-    for name in TERMS:
-        terms = [getattr(one, name) for one in drawn]
-        value = float(np.mean([term.value for term in terms]))
-        intervals = [term.interval for term in terms if term.interval is not None]
-        half = float(np.mean([(high - low) / 2 for low, high in intervals])) if intervals else None
-        means[name] = Term(
-            value,
-            None if half is None else (value - half, value + half),
-            float(np.mean([term.ceiling for term in terms])),
-            any(term.at_ceiling for term in terms),
-        )
-    error = max(one.identity_error for one in drawn)
-    return replace(drawn[0], **means, identity_error=error)
 
 
 class _Features:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from breadth.diversity.chain_rule import TERMS, Points, divide
+from breadth.diversity.chain_rule import TERMS, Points, Term
+from breadth.diversity.chain_rule import divide as divide_at
 
 
 def _points(
@@ -25,6 +26,17 @@ def _points(
         group=molecule if group is None else np.asarray(group),
         across=group is None,
     )
+
+
+def divide(
+    blocks: list[np.ndarray],
+    points: Points,
+    queries: np.ndarray,
+    x: np.ndarray,
+    *,
+    bandwidth: float,
+) -> tuple[dict[str, Term], float]:
+    return divide_at(blocks, points, queries, x, bandwidths=[bandwidth])[0]
 
 
 def _values(x: np.ndarray, points: Points, h: float = 0.5) -> dict[str, float]:

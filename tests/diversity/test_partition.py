@@ -11,7 +11,6 @@ from breadth.diversity import (
     ConfigurationError,
     ConformerSet,
     DataError,
-    ShortageError,
     concat,
     read,
 )
@@ -21,8 +20,6 @@ from breadth.diversity.partition import (
     Partition,
     bandwidth_curve,
     partition,
-    rarefied,
-    rarefied_partition,
 )
 from breadth.sampling import GeometrySettings, bundled_molecules, sample_geometries
 
@@ -137,35 +134,6 @@ def test_curve_falls_with_the_bandwidth_and_meets_the_ceiling(pool: ConformerSet
     # Between elements nothing overlaps at any bandwidth: what is left is that of composition.
     share = np.unique(pool.numbers, return_counts=True)[1] / pool.n_atoms
     assert total[-1] == pytest.approx(-(share * np.log(share)).sum(), abs=0.06)
-
-
-def test_rarefied_sets_have_the_size_asked_for_whatever_the_order(pool: ConformerSet) -> None:
-    part = rarefied(pool, n_molecules=5, n_conformers=4, seed=3)
-    assert part.n_molecules == 5
-    assert np.bincount(part.molecule).tolist() == [4] * 5
-    order = np.random.default_rng(1).permutation(len(pool))
-    again = rarefied(pool.select(order), n_molecules=5, n_conformers=4, seed=3)
-    assert set(again.id.tolist()) == set(part.id.tolist())
-    assert set(rarefied(pool, n_molecules=5, n_conformers=4, seed=4).id.tolist()) != set(
-        part.id.tolist()
-    )
-    with pytest.raises(ShortageError, match="12 molecules with 13 conformers"):
-        rarefied(pool, n_molecules=12, n_conformers=13)
-
-
-def test_rarefaction_makes_parts_of_one_set_alike(pool: ConformerSet) -> None:
-    whole = rarefied_partition(pool, n_molecules=6, n_conformers=6, repeats=8)
-    half = rarefied_partition(
-        pool.select(np.flatnonzero(np.arange(len(pool)) % 12 < 8)),
-        n_molecules=6,
-        n_conformers=6,
-        repeats=8,
-    )
-    for name in TERMS:
-        one, other = getattr(whole, name), getattr(half, name)
-        assert abs(one.value - other.value) < 0.35
-        assert one.interval[0] < other.value < one.interval[1]
-    assert partition(pool).structural.value > whole.structural.value  # why it is needed
 
 
 @needs_shared
