@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..analysis.figures.diversity import bandwidth_curves, diversity_plane
-from ..analysis.figures.style import save
-from ..analysis.partitions import gather_partitions
 from ..diversity import ConfigurationError, ConformerSet, concat, read
-from ..diversity.partition import EXACT_LIMIT
+from ..diversity.environments import EXACT_LIMIT
+from ..diversity.vendi import SAMPLE_LIMIT
+from ..sampling.selectors import Selector
 from .store import replace_file
 
 #: Pairs of environments whose kernel one core computes in a second, measured in 2026.
@@ -72,21 +71,42 @@ def set_names(files: Sequence[Path]) -> dict[str, Path]:
 
 def announce(conformers: ConformerSet, *, exact: bool | None) -> str:
     """Say what entropies cost before they are computed; '' for a set that takes seconds."""
-    n = conformers.n_atoms
+    n, m = conformers.n_atoms, conformers.n_molecules
+    said = []
     if exact and n > EXACT_LIMIT:
         # Environments of different elements are not compared.
         pairs = sum(int(k) ** 2 for k in np.unique(conformers.numbers, return_counts=True)[1])
-        return (
-            f"{n:,} environments, exactly: {pairs:.2g} pairs, about "
-            f"{3 * pairs / _PAIRS_PER_SECOND / 60 + 0.5:.0f} minutes. Without --exact the "
-            "entropies are sampled, with a standard error."
+        minutes = 3 * pairs / _PAIRS_PER_SECOND / 60 + 0.5
+        said.append(
+            f"{n:,} environments, exactly: {pairs:.2g} pairs, about {minutes:.0f} minutes. Without "
+            "--exact the entropies are sampled, with a standard error."
         )
-    if n > EXACT_LIMIT:
-        return (
+    elif n > EXACT_LIMIT:
+        said.append(
             f"{n:,} environments: entropies are sampled, with a standard error. --exact computes "
             "all pairs, which grows with the square of the set."
         )
-    return ""
+    if m > SAMPLE_LIMIT:
+        said.append(
+            f"{m:,} molecules: mean distances and Vendi scores are those of a sample of "
+            f"{SAMPLE_LIMIT:,}, since both grow with the square."
+        )
+    return " ".join(said)
+
+
+def announce_selection(conformers: ConformerSet, chooser: Selector, level: str) -> str:
+    """Say beforehand that a selector compares all pairs of many candidates; '' for others."""
+    largest = {
+        "molecules": conformers.n_molecules,
+        "conformers": int(np.bincount(conformers.molecule).max(initial=0)),
+        "structures": len(conformers),
+    }[level]
+    if not chooser.quadratic or largest <= EXACT_LIMIT:
+        return ""
+    return (
+        f"{type(chooser).__name__} compares all pairs of {largest:,} candidates, so its time grows "
+        "with their square. The selectors fps, maxmin, direct and random grow linearly."
+    )
 
 
 def draw_partitions(
@@ -114,6 +134,10 @@ def draw_partitions(
     list of str
         Paths of the figures.
     """
+    from ..analysis.figures.diversity import bandwidth_curves, diversity_plane
+    from ..analysis.figures.style import save
+    from ..analysis.partitions import gather_partitions
+
     out.mkdir(parents=True, exist_ok=True)
     replace_file(out / "measures.json", json.dumps(content))
     gathered = gather_partitions(partitions, size=size)

@@ -39,7 +39,8 @@ class Selector(BaseEstimator, ABC):
     takes whichever labels it is given. ``takes`` is what `X` holds: ``features``, ``fingerprints``
     (packed bits), or nothing but its length for a selector by ``labels``, ``groups`` or ``keys``.
     ``target`` is what `y` holds, if anything. ``prefix`` tells whether the first k of a selection
-    are the selection of k. ``levels`` are those at which it means something.
+    are the selection of k. ``levels`` are those at which it means something. ``quadratic`` tells
+    whether the time grows with the square of the rows.
     """
 
     reads: ClassVar[frozenset[str]] = frozenset({"geometry"})
@@ -47,6 +48,7 @@ class Selector(BaseEstimator, ABC):
     target: ClassVar[str | None] = None
     prefix: ClassVar[bool] = True
     levels: ClassVar[tuple[str, ...]] = LEVELS
+    quadratic: ClassVar[bool] = False
 
     def __init__(self, *, n_to_select: int | None = None, random_state: int = 0) -> None:
         self.n_to_select = n_to_select

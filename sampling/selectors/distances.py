@@ -97,6 +97,8 @@ class KennardStone(Selector):
     rows at worst; rows too near the mean to be one of them are left out of it.
     """
 
+    quadratic = True
+
     def _choose(
         self, X: np.ndarray, y: Any, given: np.ndarray | None, wanted: int, shuffled: np.ndarray
     ) -> np.ndarray:
@@ -162,6 +164,7 @@ class KMedoids(Selector):
     the squares of the sizes of clusters, about n² / n_to_select, in blocks of bounded memory.
     """
 
+    quadratic = True
     prefix = False
 
     def __init__(

@@ -94,6 +94,8 @@ class Butina(_Fingerprints):
     2048 bits: minutes), the memory linear.
     """
 
+    quadratic = True
+
     def __init__(
         self, *, n_to_select: int | None = None, random_state: int = 0, cutoff: float = 0.35
     ) -> None:

@@ -223,15 +223,19 @@ def select(
     """
     from ...diversity import ConfigurationError, read, write
     from ...sampling.selecting import select as choose
+    from ..comparing import announce_selection
     from ..configuration import options
     from ..registry import featurizer, selector
-    from .console import emit_json, output
+    from .console import emit_json, messages, output
 
     chooser = selector(by, random_state=random_state, **options(set or ()))
     if out.exists():
         raise ConfigurationError(f"{out} exists already. Remove it, or name another file.")
     reading: dict[str, Any] = {"identity": identity, "skip_bad": skip_bad}
     conformers = read(data, **reading)
+    said = announce_selection(conformers, chooser, level)
+    if said:
+        messages().print(said)
     rows = choose(
         conformers,
         chooser,
