@@ -1,5 +1,6 @@
 """Names to selectors and featurizers."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,15 @@ def test_names_that_do_not_exist_are_told(tmp_path: Path) -> None:
         featurizer("spoa")
     with pytest.raises(DataError, match="holds no potential"):
         featurizer(f"model:{tmp_path}")
+
+
+def test_the_table_of_selectors_in_the_docs_is_true() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "measures.md").read_text()
+    table = re.findall(r"^\| `(\w+)` \| .* \| (.+) \| (yes|no) \|$", page, re.MULTILINE)
+    assert [name for name, _, _ in table] == list(SELECTORS)
+    for name, reads, nests in table:
+        found = selector(name)
+        said = {"labels": {"prior_labels", "reference_labels"}, "–": set()}
+        told = set().union(*(said.get(word, {word}) for word in reads.split(", ")))
+        assert told == found.reads, name
+        assert (nests == "yes") == found.prefix, name
