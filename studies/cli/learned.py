@@ -92,7 +92,7 @@ def _print_measures(results: xr.Dataset) -> None:
                 best.test_set.replace("_", " "),
                 f"{best.measure.partition('.')[0]}: {short_name(best.measure)}{more}",
                 f"{best.correlation:+.2f} [{low:+.2f}, {high:+.2f}]",
-                f"{best.p_value:.2f}",
+                f"{best.p_value:.2f}" if best.p_value >= 0.01 else "< 0.01",
                 str(best.n_designs),
             ]
         )
