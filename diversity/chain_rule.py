@@ -33,11 +33,12 @@ class Term:
         In nats.
     interval : (float, float) or None
         For the expected value of a set of this size from the same source; None where nothing can
-        be left out.
+        be left out, or nothing would remain of the queries.
     ceiling : float
         The most that the term could be with these numbers of molecules, sites and points.
     at_ceiling : bool
-        Whether the value is above 90 % of that, so that more samples would raise it.
+        Whether the value is above 90 % of that, so that more samples would raise it; never of the
+        intramolecular term, whose ceiling is the number of sites.
     """
 
     value: float
@@ -105,22 +106,21 @@ def divide(
     list of (dict of str to Term, float)
         By bandwidth: one for each of `TERMS`, and |total − sum of the other three|.
     """
-    sums = [_Sums(points, queries, h) for h in bandwidths]
+    sums = _Sums(points, queries, bandwidths)
     start = 0
     for block in blocks:
-        for one in sums:
-            one.add(block, np.arange(start, start + len(block)), features)
+        sums.add(block, np.arange(start, start + len(block)), features)
         start += len(block)
-    return [_judged(one, confidence) for one in sums]
+    return [_judged(sums, place, confidence) for place in range(len(bandwidths))]
 
 
-def _judged(sums: _Sums, confidence: float) -> tuple[dict[str, Term], float]:
+def _judged(sums: _Sums, place: int, confidence: float) -> tuple[dict[str, Term], float]:
     """Return the terms with their intervals and ceilings, and the error of their identity."""
-    whole = sums.terms()
+    whole = sums.terms(place)
     interval: dict[str, tuple[float, float] | None] = dict.fromkeys(TERMS)
     g = sums.points.n_groups
-    if g > 1:
-        left = np.array([list(sums.terms(without=k).values()) for k in range(g)])
+    if len(np.unique(sums.points.group[sums.queries])) > 1:
+        left = np.array([list(sums.terms(place, without=k).values()) for k in range(g)])
         error = np.sqrt((g - 1) / g * ((left - left.mean(0)) ** 2).sum(0))
         reach = student.ppf(0.5 + confidence / 2, g - 1) * error
         for name, half in zip(TERMS, reach.tolist(), strict=True):
@@ -134,7 +134,8 @@ def _judged(sums: _Sums, confidence: float) -> tuple[dict[str, Term], float]:
             whole[name],
             interval[name],
             ceilings[name],
-            bool(ceilings[name] > 0 and whole[name] > CEILING_SHARE * ceilings[name]),
+            # The intramolecular term is bounded by the number of sites, which no sample adds to.
+            name != "intramolecular" and whole[name] > CEILING_SHARE * ceilings[name] > 0,
         )
         for name in TERMS
     }
@@ -142,15 +143,18 @@ def _judged(sums: _Sums, confidence: float) -> tuple[dict[str, Term], float]:
 
 
 class _Sums:
-    """Sums of the kernel around each query: over all points, its molecule, its site; by group."""
+    """Sums of the kernel around each query: over all points, its molecule, its site; by group.
 
-    def __init__(self, points: Points, queries: np.ndarray, bandwidth: float) -> None:
-        self.points, self.queries, self.bandwidth = points, queries, bandwidth
-        g, n_queries = points.n_groups, len(queries)
+    Each has a row for each bandwidth; what there is to know of all points is held once for all.
+    """
+
+    def __init__(self, points: Points, queries: np.ndarray, bandwidths: Sequence[float]) -> None:
+        self.points, self.queries, self.bandwidths = points, queries, bandwidths
+        g, shape = points.n_groups, (len(bandwidths), len(queries))
         inner = 1 if points.across else g
-        self.all = np.zeros((n_queries, g))
-        self.molecule = np.zeros((n_queries, inner))
-        self.site = np.zeros((n_queries, inner))
+        self.all = np.zeros((*shape, g))
+        self.molecule = np.zeros((*shape, inner))
+        self.site = np.zeros((*shape, inner))
         _, self.q_molecule = np.unique(points.molecule, return_inverse=True)
         _, self.q_site = np.unique(points.site, return_inverse=True)
         inside = np.zeros_like(points.group) if points.across else points.group
@@ -165,39 +169,38 @@ class _Sums:
         """Add the points of one block to the sums."""
         points, g = self.points, self.points.n_groups
         for mine, theirs in _same(points.kind[self.queries], points.kind[rows]):
-            self.all[mine] += kernel_sums(
-                features[mine],
-                block[theirs],
-                bandwidth=self.bandwidth,
-                groups=points.group[rows[theirs]],
-                n_groups=g,
-            )
-        inner = self.molecule.shape[1]
+            asked, found, group = features[mine], block[theirs], points.group[rows[theirs]]
+            for place, h in enumerate(self.bandwidths):
+                self.all[place, mine] += kernel_sums(
+                    asked, found, bandwidth=h, groups=group, n_groups=g
+                )
+        inner = self.molecule.shape[2]
         for mine, theirs in _same(self.key[self.queries], self.key[rows]):
             local, site = np.unique(self.q_site[rows[theirs]], return_inverse=True)
-            around = kernel_sums(
-                features[mine],
-                block[theirs],
-                bandwidth=self.bandwidth,
-                groups=site * inner + self.inside[rows[theirs]],
-                n_groups=len(local) * inner,
-            ).reshape(len(mine), len(local), inner)
-            self.molecule[mine] += around.sum(1)
             own = self.q_site[self.queries[mine]]
-            place = np.minimum(np.searchsorted(local, own), len(local) - 1)
-            there = local[place] == own
-            self.site[mine[there]] += around[np.flatnonzero(there), place[there]]
+            column = np.minimum(np.searchsorted(local, own), len(local) - 1)
+            there = np.flatnonzero(local[column] == own)
+            asked, found = features[mine], block[theirs]
+            group = site * inner + self.inside[rows[theirs]]
+            for place, h in enumerate(self.bandwidths):
+                around = kernel_sums(
+                    asked, found, bandwidth=h, groups=group, n_groups=len(local) * inner
+                ).reshape(len(mine), len(local), inner)
+                self.molecule[place, mine] += around.sum(1)
+                self.site[place, mine[there]] += around[there, column[there]]
 
-    def terms(self, *, without: int | None = None) -> dict[str, float]:
-        """Return the value of each term, of the set without one group if one is named."""
+    def terms(self, place: int, *, without: int | None = None) -> dict[str, float]:
+        """Return each term at one bandwidth, of the set without one group if one is named."""
         kept = np.arange(len(self.queries))
         if without is not None:
             kept = np.flatnonzero(self.points.group[self.queries] != without)
         asked = self.queries[kept]
-        everything = _without(self.all[kept], self.n_all[None], without)
+        everything = _without(self.all[place, kept], self.n_all[None], without)
         inner = None if self.points.across else without
-        molecule = _without(self.molecule[kept], self.n_molecule[self.q_molecule[asked]], inner)
-        site = _without(self.site[kept], self.n_site[self.q_site[asked]], inner)
+        molecule = _without(
+            self.molecule[place, kept], self.n_molecule[self.q_molecule[asked]], inner
+        )
+        site = _without(self.site[place, kept], self.n_site[self.q_site[asked]], inner)
         return {
             "conformational": _mean(-np.log(site)),
             "intramolecular": _mean(np.log(site / molecule)),
@@ -248,4 +251,4 @@ def _without(sums: np.ndarray, counts: np.ndarray, group: int | None) -> np.ndar
 
 
 def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) + 0.0 if len(values) else float("nan")
+    return float(values.mean()) + 0.0

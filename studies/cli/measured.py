@@ -112,7 +112,7 @@ def _print_partition(
         f"{first['bandwidth']:.3g})",
     )
     if flagged:
-        output().print("* near its ceiling: more samples of the same kind would raise it.\n")
+        output().print("* near its ceiling: more molecules (structural) or conformers of each would raise it.\n")
 
 
 def print_comparison(content: dict[str, Any]) -> None:
