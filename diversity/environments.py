@@ -30,6 +30,7 @@ from .descriptors import (
     bandwidth_for,
     bound,
     feature_chunks,
+    some_features,
 )
 from .errors import ConfigurationError, DataError
 from .kernel_density import SINGLE_PRECISION_ERROR, kernel_sums, self_kernel_sums
@@ -123,11 +124,11 @@ def environment_measures(
             sums[mine] = self_kernel_sums(features[mine], bandwidth=h)
     else:
         queries = stratified_sample(conformers, n_queries, seed, "environments")
-        features = _features_of(conformers, queries, featurizer)
+        features = some_features(conformers, featurizer, queries)
         sums = _kernel_sums(conformers, featurizer, features, numbers[queries], [h])[0]
 
     few = stratified_sample(conformers, CURVE_QUERIES, seed, "bandwidth curve")
-    of_few = features[few] if everything else _features_of(conformers, few, featurizer)
+    of_few = features[few] if everything else some_features(conformers, featurizer, few)
     widths = [m * h for m in CURVE]
     over_widths = _kernel_sums(conformers, featurizer, of_few, numbers[few], widths)
     whole = _entropies(sums, numbers[queries], numbers)
@@ -201,7 +202,7 @@ def compare_environments(
         else:
             queries = stratified_sample(asked, n_queries, seed, "compare")
         kinds = asked.numbers[queries]
-        features = _features_of(asked, queries, featurizer)
+        features = some_features(asked, featurizer, queries)
         sums = _kernel_sums(known, featurizer, features, kinds, [h])[0]
         found[way] = {
             "n_environments": asked.n_atoms,
@@ -236,20 +237,6 @@ def _name(featurizer: Featurizer) -> str:
 
 def _is_exact(exact: bool | None, n: int) -> bool:
     return n <= EXACT_LIMIT if exact is None else exact
-
-
-def _features_of(conformers: ConformerSet, atoms: np.ndarray, featurizer: Featurizer) -> np.ndarray:
-    """Return the features of some atoms, ascending; memory holds theirs and a chunk."""
-    owner = conformers.atom_conformer[atoms]
-    needed, place = np.unique(owner, return_inverse=True)
-    part = conformers.select(needed) if len(needed) < len(conformers) else conformers
-    rows = part.offsets[place] + atoms - conformers.offsets[owner]
-    taken, begin = [], 0
-    for features, _ in feature_chunks(part, featurizer):
-        end = begin + len(features)
-        taken.append(features[rows[(rows >= begin) & (rows < end)] - begin])
-        begin = end
-    return np.concatenate(taken)
 
 
 def _kernel_sums(

@@ -15,14 +15,22 @@ gamma, alpha and beta diversities.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from .chain_rule import TERMS, Points, Term, divide
 from .conformers import ConformerSet
-from .descriptors import CompactDescriptor, bandwidth_for, bound, feature_chunks
+from .descriptors import (
+    CompactDescriptor,
+    bandwidth_for,
+    bound,
+    feature_chunks,
+    some_features,
+    structure_chunks,
+    structure_features,
+)
 from .environments import CURVE, EXACT_LIMIT
 from .errors import ConfigurationError, DataError
 from .protocols import Featurizer
@@ -87,7 +95,7 @@ def partition(
     exact: bool | None = None,
     n_queries: int = 4096,
     confidence: float = 0.95,
-    chunk: int = 512,
+    chunk: int | None = None,
     seed: int = 0,
 ) -> Partition:
     """Divide a set's diversity into conformational, intramolecular and structural.
@@ -111,7 +119,8 @@ def partition(
     confidence : float, optional
         Of the intervals.
     chunk : int, optional
-        Conformers whose descriptors are in memory at a time.
+        Conformers whose descriptors are in memory at a time; so many as have some 4,000 atoms by
+        default.
     seed : int, optional
         Of the draw of queries and of the jackknife's groups.
 
@@ -147,7 +156,7 @@ def _partitions(
     exact: bool | None,
     n_queries: int,
     confidence: float,
-    chunk: int,
+    chunk: int | None,
     seed: int,
 ) -> list[Partition]:
     """Return the partition at each bandwidth; the descriptors are computed once for all."""
@@ -155,34 +164,38 @@ def _partitions(
         raise ConfigurationError(f"There is no level {level!r}; choose environments or structures.")
     if not len(conformers):
         raise DataError("An empty set has no diversity to divide.")
-    source = _Features(conformers, featurizer, chunk, level == "structures")
+    whole = level == "structures"
+    featurizer = bound(featurizer, conformers)
     if bandwidths is None:
-        bandwidths = [bandwidth_for(source.featurizer, conformers, whole=source.whole)]
-    conformer = np.arange(len(conformers)) if source.whole else conformers.atom_conformer
+        bandwidths = [bandwidth_for(featurizer, conformers, whole=whole)]
+    conformers = _by_molecule(conformers)
+    conformer = np.arange(len(conformers)) if whole else conformers.atom_conformer
     molecule = conformers.molecule[conformer]
     jackknife, group = _groups(conformers, seed)
     points = Points(
         molecule=molecule,
-        site=molecule if source.whole else sites(conformers),
-        kind=np.zeros(len(molecule), dtype=np.int64) if source.whole else conformers.numbers,
+        site=molecule if whole else sites(conformers),
+        kind=np.zeros(len(molecule), dtype=np.int64) if whole else conformers.numbers,
         group=group[conformer],
         across=jackknife == "molecules",
     )
     n = len(molecule)
     every = n <= EXACT_LIMIT if exact is None else exact
     queries = np.arange(n) if every else _drawn(conformers, conformer, min(n, n_queries), seed)
+    blocks: Iterator[np.ndarray]
+    if whole:
+        blocks = structure_chunks(conformers, featurizer, chunk=chunk)
+        features = structure_features(conformers.select(queries), featurizer, chunk=chunk)
+    else:
+        blocks = (rows for rows, _ in feature_chunks(conformers, featurizer, chunk=chunk))
+        features = some_features(conformers, featurizer, queries, chunk=chunk)
     divided = divide(
-        source,
-        points,
-        queries,
-        source.rows(queries),
-        bandwidths=bandwidths,
-        confidence=confidence,
+        blocks, points, queries, features, bandwidths=bandwidths, confidence=confidence
     )
     return [
         Partition(
             level=level,
-            descriptor=getattr(source.featurizer, "name", type(source.featurizer).__name__),
+            descriptor=getattr(featurizer, "name", type(featurizer).__name__),
             bandwidth=float(h),
             **terms,
             identity_error=error,
@@ -230,44 +243,23 @@ def bandwidth_curve(
         exact=False,
         n_queries=n_queries,
         confidence=0.95,
-        chunk=512,
+        chunk=None,
         seed=seed,
     )
     curve = {name: [float(getattr(row, name).value) for row in rows] for name in TERMS}
     return {"bandwidth": [float(h) for h in bandwidths], **curve}
 
 
-class _Features:
-    """The descriptors of a set, a chunk of conformers at a time, as often as they are asked for."""
+def _by_molecule(conformers: ConformerSet) -> ConformerSet:
+    """Return what descriptors and sites need of a set, one molecule's conformers together.
 
-    def __init__(
-        self, conformers: ConformerSet, featurizer: Featurizer, chunk: int, whole: bool
-    ) -> None:
-        self.conformers, self.chunk, self.whole = conformers, chunk, whole
-        self.featurizer = bound(featurizer, conformers)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return self._blocks(self.conformers)
-
-    def rows(self, points: np.ndarray) -> np.ndarray:
-        """Return the features of some points, in their order."""
-        owner = points if self.whole else self.conformers.atom_conformer[points]
-        needed = np.unique(owner)
-        part = self.conformers if len(needed) == len(self.conformers) else None
-        part = part or self.conformers.select(needed)
-        features = np.concatenate(list(self._blocks(part)))
-        place = np.searchsorted(needed, owner)
-        if self.whole:
-            return features[place]
-        return features[part.offsets[place] + points - self.conformers.offsets[owner]]
-
-    def _blocks(self, conformers: ConformerSet) -> Iterator[np.ndarray]:
-        for rows, offsets in feature_chunks(conformers, self.featurizer, chunk=self.chunk):
-            if self.whole:
-                means = np.add.reduceat(rows, offsets[:-1], dtype=np.float64)
-                yield (means / np.diff(offsets)[:, None]).astype(np.float32)
-            else:
-                yield rows
+    The kernel is computed for each molecule in a chunk: with few in each, that are few products of
+    large matrices.
+    """
+    if (np.diff(conformers.molecule) >= 0).all():
+        return conformers
+    bare = replace(conformers, levels={}, frame_extras={}, atom_extras={})
+    return bare.select(np.argsort(conformers.molecule, kind="stable"))
 
 
 def _groups(conformers: ConformerSet, seed: int) -> tuple[str, np.ndarray]:

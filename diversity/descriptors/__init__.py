@@ -2,7 +2,14 @@
 
 from .bandwidth import bandwidth_for, displacement_bandwidth
 from .compact import CompactDescriptor
-from .rows import atomic_features, bound, feature_chunks, structure_features
+from .rows import (
+    atomic_features,
+    bound,
+    feature_chunks,
+    some_features,
+    structure_chunks,
+    structure_features,
+)
 from .soap import SoapDescriptor
 
 __all__ = [
@@ -13,5 +20,7 @@ __all__ = [
     "bound",
     "displacement_bandwidth",
     "feature_chunks",
+    "some_features",
+    "structure_chunks",
     "structure_features",
 ]

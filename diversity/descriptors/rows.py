@@ -95,6 +95,54 @@ def atomic_features(
     return result
 
 
+def some_features(
+    conformers: ConformerSet,
+    featurizer: Featurizer,
+    atoms: np.ndarray,
+    *,
+    chunk: int | None = None,
+) -> np.ndarray:
+    """Return the features of some atoms; memory holds theirs and a chunk.
+
+    Parameters
+    ----------
+    conformers : ConformerSet
+    featurizer : Featurizer
+    atoms : array of int, shape (q,)
+        Ascending.
+    chunk : int, optional
+        Conformers at a time; see `feature_chunks`.
+
+    Returns
+    -------
+    array of float32, shape (q, d)
+
+    Raises
+    ------
+    DataError
+        If a feature is NaN or infinite.
+    """
+    owner = conformers.atom_conformer[atoms]
+    needed, place = np.unique(owner, return_inverse=True)
+    part = conformers.select(needed) if len(needed) < len(conformers) else conformers
+    rows = part.offsets[place] + atoms - conformers.offsets[owner]
+    taken, begin = [], 0
+    for features, _ in feature_chunks(part, featurizer, chunk=chunk):
+        end = begin + len(features)
+        taken.append(features[rows[(rows >= begin) & (rows < end)] - begin])
+        begin = end
+    return np.concatenate(taken)
+
+
+def structure_chunks(
+    conformers: ConformerSet, featurizer: Featurizer, *, chunk: int | None = None
+) -> Iterator[np.ndarray]:
+    """Yield the means of the features of each structure's atoms, as `feature_chunks` does."""
+    for rows, offsets in feature_chunks(conformers, featurizer, chunk=chunk):
+        means = np.add.reduceat(rows, offsets[:-1], dtype=np.float64)
+        yield (means / np.diff(offsets)[:, None]).astype(np.float32)
+
+
 def structure_features(
     conformers: ConformerSet, featurizer: Featurizer, *, chunk: int | None = None
 ) -> np.ndarray:
@@ -116,10 +164,7 @@ def structure_features(
     DataError
         If the set is empty, or a feature is NaN or infinite.
     """
-    means = [
-        np.add.reduceat(rows, offsets[:-1], dtype=np.float64) / np.diff(offsets)[:, None]
-        for rows, offsets in feature_chunks(conformers, featurizer, chunk=chunk)
-    ]
+    means = list(structure_chunks(conformers, featurizer, chunk=chunk))
     if not means:
         raise DataError("An empty set has no features.")
-    return np.concatenate(means).astype(np.float32)
+    return np.concatenate(means)

@@ -244,3 +244,11 @@ def test_tends_to_the_closed_form_of_a_gaussian_hierarchy() -> None:
     assert terms["total"].value == pytest.approx(total, abs=0.12)
     assert terms["conformational"].value == pytest.approx(deep, abs=0.03)
     assert terms["structural"].value == pytest.approx(total - deep, abs=0.12)
+
+
+def test_no_interval_where_one_group_holds_all_queries() -> None:
+    x = np.random.default_rng(3).normal(size=(30, 2))
+    points = _points(np.repeat([0, 1], [1, 29]))
+    terms, _ = divide([x], points, np.arange(5, 25), x[5:25], bandwidth=0.5)
+    assert all(term.interval is None for term in terms.values())
+    assert np.isfinite([term.value for term in terms.values()]).all()

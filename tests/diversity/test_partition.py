@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,13 @@ from breadth.diversity import (
     ConfigurationError,
     ConformerSet,
     DataError,
+    chain_rule,
     concat,
     read,
 )
 from breadth.diversity.chain_rule import TERMS
 from breadth.diversity.descriptors import CompactDescriptor, SoapDescriptor
+from breadth.diversity.kernel_density import kernel_sums
 from breadth.diversity.partition import (
     Partition,
     bandwidth_curve,
@@ -84,6 +88,43 @@ def test_chunks_change_nothing(pool: ConformerSet) -> None:
     np.testing.assert_allclose(
         _values(partition(pool, chunk=7)), _values(partition(pool)), atol=1e-6
     )
+
+
+def test_shuffled_records_cost_no_more_kernels(
+    pool: ConformerSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    monkeypatch.setattr(
+        chain_rule,
+        "kernel_sums",
+        lambda *args, **options: calls.append(1) or kernel_sums(*args, **options),
+    )
+    shuffled = pool.select(np.random.default_rng(0).permutation(len(pool)))
+    partition(pool, chunk=12)
+    in_order = len(calls)
+    partition(shuffled, chunk=12)
+    assert len(calls) - in_order == in_order
+
+
+def test_a_curve_holds_what_is_known_of_points_once(pool: ConformerSet) -> None:
+    class Flat:
+        name = "flat"
+        default_bandwidth = 1.0
+
+        def iter_features(
+            self, conformers: ConformerSet, chunk: int
+        ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            for part in conformers.iter_chunks(chunk):
+                yield np.ones((part.n_atoms, 1), np.float32), part.offsets
+
+    peaks = []
+    large = pool.select(np.repeat(np.arange(len(pool)), 100))
+    for widths in ([1.0], [1.0] * 9):
+        tracemalloc.start()
+        bandwidth_curve(large, featurizer=Flat(), bandwidths=widths, n_queries=10)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
 
 
 def test_more_vibration_is_more_conformational_and_not_more_structural(pool: ConformerSet) -> None:
