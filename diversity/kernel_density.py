@@ -54,7 +54,7 @@ def kernel_sums(
     DataError
         If the shapes do not fit, or a value is NaN or infinite.
     ConfigurationError
-        If the bandwidth is not a positive number.
+        If the bandwidth is not a positive number, or so small that float64 does not suffice.
 
     Examples
     --------
@@ -83,7 +83,7 @@ def kernel_sums(
         return sums[:, 0] if groups is None else sums
 
     centre, reach = _extent(points, queries)
-    double, single = _precisions(points, queries, reach / bandwidth)
+    double, single = _precisions(points, queries, reach, bandwidth)
     left = _expanded(queries, centre, bandwidth, double, swapped=False)
     for begin in range(0, len(points), _COLUMNS):
         columns = slice(begin, begin + _COLUMNS)
@@ -125,7 +125,7 @@ def self_kernel_sums(points: np.ndarray, *, bandwidth: float) -> np.ndarray:
     if not len(points):
         return sums
     centre, reach = _extent(points, points)
-    double, single = _precisions(points, points, reach / bandwidth)
+    double, single = _precisions(points, points, reach, bandwidth)
     left = _expanded(points, centre, bandwidth, double, swapped=False)
     for rows in _blocks(len(points), _ROWS):
         own = _expanded(points[rows], centre, bandwidth, double, swapped=True)
@@ -170,12 +170,21 @@ def _extent(points: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, float]
     return centre, float(np.sqrt(square))
 
 
-def _precisions(points: np.ndarray, queries: np.ndarray, reach: float) -> tuple[type, type]:
+def _precisions(
+    points: np.ndarray, queries: np.ndarray, reach: float, bandwidth: float
+) -> tuple[type, type]:
     """Return the precision of the exponents, and that of the kernel."""
+    # R/h times the square root of the machine's rounding, up to which exponents are exact enough.
+    most = np.sqrt(SINGLE_PRECISION_ERROR / (2 * np.sqrt(points.shape[1] + 2)))
+    if reach * 2.0**-26.5 > most * bandwidth:
+        raise ConfigurationError(
+            f"A bandwidth of {bandwidth:.3g} is too small: with features that reach {reach:.3g} "
+            "from their mean, rounding would hide whether two points are the same. Give "
+            f"{10 * reach * 2.0**-26.5 / most:.0e} or more."
+        )
     if np.result_type(points, queries) == np.float64:
         return np.float64, np.float64
-    rounding = 2 * np.sqrt(points.shape[1] + 2) * 2.0**-24 * reach**2
-    return (np.float32 if rounding <= SINGLE_PRECISION_ERROR else np.float64), np.float32
+    return (np.float32 if reach * 2.0**-12 <= most * bandwidth else np.float64), np.float32
 
 
 def _expanded(

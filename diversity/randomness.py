@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from .errors import ConfigurationError
+
 
 def seed_sequence(root: int, *names: str | int) -> np.random.SeedSequence:
     """Return the seed sequence of the stream with these names under a root seed.
@@ -20,6 +22,11 @@ def seed_sequence(root: int, *names: str | int) -> np.random.SeedSequence:
     *names : str or int
         Names from general to special, such as ``"geometries", "CCO", 7``.
 
+    Raises
+    ------
+    ConfigurationError
+        If the seed is negative.
+
     Examples
     --------
     >>> a = np.random.default_rng(seed_sequence(0, "labels"))
@@ -27,6 +34,8 @@ def seed_sequence(root: int, *names: str | int) -> np.random.SeedSequence:
     >>> bool(a.random() == b.random())
     True
     """
+    if root < 0:
+        raise ConfigurationError(f"A seed of {root}: seeds are whole numbers from 0.")
     digest = hashlib.blake2b("\x1f".join(str(name) for name in names).encode(), digest_size=16)
     words = np.frombuffer(digest.digest(), dtype="<u4")
     return np.random.SeedSequence(root, spawn_key=tuple(int(word) for word in words))

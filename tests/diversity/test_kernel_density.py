@@ -111,3 +111,17 @@ def test_bad_input_is_told() -> None:
     for h in (0.0, -1.0, np.nan, np.inf):
         with pytest.raises(ConfigurationError, match="positive"):
             self_kernel_sums(good, bandwidth=h)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_a_bandwidth_lost_in_rounding_is_refused_and_the_one_named_instead_works(
+    kind: type,
+) -> None:
+    points = np.random.default_rng(0).normal(size=(50, 56)).astype(kind)
+    for h in (1e-7, 1e-20, 1e-200):
+        with pytest.raises(ConfigurationError, match="too small") as told:
+            kernel_sums(points, points, bandwidth=h)
+        with pytest.raises(ConfigurationError, match="too small"):
+            self_kernel_sums(points, bandwidth=h)
+    enough = float(str(told.value).split("Give ")[1].split()[0])
+    np.testing.assert_allclose(kernel_sums(points, points, bandwidth=enough), 1.0, rtol=1e-4)

@@ -1,9 +1,11 @@
 """Named streams and content orders."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from breadth.diversity.errors import ConfigurationError
 from breadth.diversity.randomness import generator, ordering
 
 
@@ -11,6 +13,8 @@ def test_streams_are_named():
     assert generator(0, "a").random() == generator(0, "a").random()
     draws = {generator(*key).random() for key in [(0, "a"), (1, "a"), (0, "b"), (0, "a", "b")]}
     assert len(draws) == 4
+    with pytest.raises(ConfigurationError, match="seed of -1"):
+        generator(-1, "a")
 
 
 @given(st.lists(st.text(max_size=8), unique=True, max_size=20), st.randoms())
