@@ -129,6 +129,10 @@ def _judged(sums: _Sums, place: int, confidence: float) -> tuple[dict[str, Term]
     for name in TERMS:
         if ceilings[name] == 0.0:  # nothing it could be but 0, up to rounding
             whole[name], interval[name] = 0.0, None
+        elif (span := interval[name]) is not None:
+            # What no set could have is no part of an interval, however few were left out in turn.
+            low, high = min(0.0, whole[name]), max(ceilings[name], whole[name])
+            interval[name] = (max(span[0], low), min(span[1], high))
     terms = {
         name: Term(
             whole[name],

@@ -64,7 +64,7 @@ class Partition:
         was sampled. The intervals hold what that costs in precision.
     jackknife : {'molecules', 'blocks', 'none'}
         What was left out in turn: groups of molecules, or of a lone molecule blocks of
-        consecutive conformers.
+        consecutive conformers; of two molecules nothing, so that there are no intervals.
     """
 
     level: str
@@ -265,7 +265,10 @@ def _by_molecule(conformers: ConformerSet) -> ConformerSet:
 def _groups(conformers: ConformerSet, seed: int) -> tuple[str, np.ndarray]:
     """Return what the jackknife leaves out and the group of each conformer."""
     m = conformers.n_molecules
-    if m > 1:
+    if m == 2:
+        # Either one alone has no structural diversity: the jackknife would see no spread at all.
+        return "none", np.zeros(len(conformers), dtype=np.int64)
+    if m > 2:
         group = np.empty(m, dtype=np.int64)
         order = ordering(f"{seed} jackknife", conformers.molecules.key.tolist())
         group[order] = np.arange(m) % JACKKNIFE_GROUPS

@@ -102,11 +102,11 @@ def rarefied_partition(
     for name in TERMS:
         terms = [getattr(one, name) for one in drawn]
         value = float(np.mean([term.value for term in terms]))
-        intervals = [term.interval for term in terms if term.interval is not None]
-        half = float(np.mean([(high - low) / 2 for low, high in intervals])) if intervals else None
+        reach = [np.subtract(t.interval, t.value) for t in terms if t.interval is not None]
+        low, high = value + np.mean(reach or [(0.0, 0.0)], axis=0)
         means[name] = Term(
             value,
-            None if half is None else (value - half, value + half),
+            (float(low), float(high)) if reach else None,
             float(np.mean([term.ceiling for term in terms])),
             any(term.at_ceiling for term in terms),
         )

@@ -60,6 +60,15 @@ def test_terms_add_up_and_carry_their_bandwidth(pool: ConformerSet) -> None:
     assert found.as_dict()["structural"]["value"] == found.structural.value
 
 
+def test_intervals_hold_nothing_that_no_set_could_have(pool: ConformerSet) -> None:
+    few = np.flatnonzero((pool.molecule == 0) | (pool.molecule == 1))
+    uneven = pool.select(np.append(few, np.flatnonzero(pool.molecule == 2)[0]))
+    found = partition(uneven)
+    for name in TERMS:
+        term = getattr(found, name)
+        assert 0 <= term.interval[0] <= term.value <= term.interval[1] <= term.ceiling
+
+
 def test_one_molecule_and_lone_conformers_are_the_limits(pool: ConformerSet) -> None:
     one = partition(pool.select(np.flatnonzero(pool.molecule == 0)))
     assert one.structural.value == 0.0
@@ -69,6 +78,10 @@ def test_one_molecule_and_lone_conformers_are_the_limits(pool: ConformerSet) -> 
     alone = partition(pool.select(firsts))
     assert alone.conformational.value == 0.0
     assert alone.structural.value > 0
+    two = partition(pool.select(np.flatnonzero(pool.molecule < 2)))
+    assert two.jackknife == "none"  # each alone is without structural diversity
+    assert two.structural.value > 0
+    assert two.structural.interval is None
     single = partition(pool.select([0]))
     assert _values(single)[0] == 0.0
     assert single.jackknife == "none"
