@@ -128,7 +128,11 @@ def relate_measures(
         few = f"NaN: known for fewer than {FEWEST} designs, or constant over them"
         for variable, text, missing in (
             (name, f"Spearman's ρ of measure and force MAE over {among}, {_CAVEAT}", few),
-            (f"{name}_interval", "95 %, crossed bootstrap over replicates and designs", few),
+            (
+                f"{name}_interval",
+                "95 %, the wider of a crossed bootstrap over replicates and designs and Fisher's",
+                few,
+            ),
             (f"measure_error_n_designs{suffix}", "distinct designs correlated over", "none"),
             (
                 f"best_measure_p_value{suffix}",

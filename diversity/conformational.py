@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .chain_rule import CEILING_SHARE
 from .conformers import ConformerSet
 from .errors import DataError
 from .hill import hill_number
@@ -31,8 +32,6 @@ MAX_CONFORMERS = 10_000
 BOND_RANGE, ANGLE_RANGE, N_BINS = 0.2, 20.0, 20
 #: Symmetries of a molecular graph above which no RMSD is taken.
 _SYMMETRIES = 1000
-#: An entropy above this share of its ceiling says little more than how many samples there are.
-_CEILING_SHARE = 0.9
 
 #: What is told of each molecule, by place in the report.
 MEASURES = (
@@ -242,7 +241,7 @@ def _torsional(
         entropy, ceiling = torsion_entropy(free, fold)
         found["torsions.entropy"] = float(entropy.mean())
         found["torsions.entropy_ceiling"] = float(ceiling.mean())
-        found["torsions.share_at_ceiling"] = float((entropy > _CEILING_SHARE * ceiling).mean())
+        found["torsions.share_at_ceiling"] = float((entropy > CEILING_SHARE * ceiling).mean())
         found["torsions.coverage"] = float(torsion_coverage(free, fold).mean())
     basin = torsion_basins(angles, known.fold)
     counts = np.bincount(basin)

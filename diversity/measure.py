@@ -11,7 +11,7 @@ from rdkit import Chem
 from .conformational import conformational_measures
 from .conformers import ConformerSet
 from .descriptors import CompactDescriptor, bandwidth_for
-from .environments import compare_environments, environment_measures
+from .environments import CURVE, compare_environments, environment_measures
 from .errors import ConfigurationError, ShortageError
 from .partition import bandwidth_curve, partition
 from .protocols import Featurizer
@@ -42,7 +42,8 @@ def measure(
     featurizer : Featurizer, optional
         Of atomic environments; `CompactDescriptor` by default.
     bandwidth : float, optional
-        In the descriptor's units; its own by default.
+        Of environments, in the descriptor's units; its own by default. Whole structures, whose
+        features are means, are always compared at the descriptor's own.
     exact : bool, optional
         Whether entropies are computed from all pairs of environments; by default up to 20,000
         environments. Sampled ones carry a standard error.
@@ -77,7 +78,7 @@ def measure(
     options: dict[str, Any] = {"featurizer": featurizer, "exact": exact, "seed": seed}
     divided = partition(conformers, bandwidth=h, **options).as_dict()
     divided["curve"] = bandwidth_curve(
-        conformers, featurizer=featurizer, bandwidths=None if bandwidth is None else [h], seed=seed
+        conformers, featurizer=featurizer, bandwidths=[m * h for m in CURVE], seed=seed
     )
     divided["structures"] = partition(conformers, level="structures", **options).as_dict()
     return {
@@ -137,7 +138,8 @@ def compare(
         raise ConfigurationError("Give at least two sets to compare.")
     featurizer = featurizer or CompactDescriptor()
     tell = progress or (lambda part: None)
-    h = float(bandwidth or bandwidth_for(featurizer, next(iter(sets.values()))))
+    first = next(iter(sets.values()))
+    h = bandwidth_for(featurizer, first) if bandwidth is None else float(bandwidth)
     m, c = _common_size(sets, n_molecules, n_conformers)
     described: dict[str, Any] = {}
     for name, conformers in sets.items():
@@ -214,11 +216,12 @@ def _common_size(
     counts = {
         name: np.bincount(one.molecule, minlength=one.n_molecules) for name, one in sets.items()
     }
-    c = n_conformers or int(min(np.median(count) for count in counts.values()))
+    middle = int(min(np.median(count) for count in counts.values()))
+    c = middle if n_conformers is None else n_conformers
     enough = {name: int((count >= c).sum()) for name, count in counts.items()}
     fewest = min(enough, key=lambda name: enough[name])
-    m = n_molecules or enough[fewest]
-    if enough[fewest] < m or not m:
+    m = enough[fewest] if n_molecules is None else n_molecules
+    if not 1 <= m <= enough[fewest] or c < 1:
         raise ShortageError(
             f"Sets are to be compared at {m} molecules with {c} conformers each, and {fewest} has "
             f"{enough[fewest]} such molecules. Ask for fewer."

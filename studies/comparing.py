@@ -12,6 +12,7 @@ import numpy as np
 
 from ..diversity import ConfigurationError, ConformerSet, concat, read
 from ..diversity.environments import EXACT_LIMIT
+from ..diversity.structural import SAMPLED_PAIRS
 from ..diversity.vendi import SAMPLE_LIMIT
 from ..sampling.selectors import Selector
 from .store import replace_file
@@ -88,8 +89,8 @@ def announce(conformers: ConformerSet, *, exact: bool | None) -> str:
         )
     if m > SAMPLE_LIMIT:
         said.append(
-            f"{m:,} molecules: mean distances and Vendi scores are those of a sample of "
-            f"{SAMPLE_LIMIT:,}, since both grow with the square."
+            f"{m:,} molecules: Vendi scores are those of a sample of {SAMPLE_LIMIT:,}, and mean "
+            f"distances those of {SAMPLED_PAIRS:,} random pairs, since both grow with the square."
         )
     return " ".join(said)
 

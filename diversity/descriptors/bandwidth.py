@@ -53,8 +53,8 @@ def displacement_bandwidth(
     if not len(conformers):
         raise DataError("An empty set has no bandwidth.")
     featurizer = bound(featurizer, conformers)
-    if len(conformers) > _SAMPLE:
-        conformers = conformers.select(ordering(seed, conformers.id)[:_SAMPLE])
+    # The noise belongs to contents, whatever the order of records.
+    conformers = conformers.select(ordering(seed, conformers.id)[:_SAMPLE])
     noise = generator(seed, "displacement bandwidth").normal(
         scale=sigma, size=(conformers.n_atoms, 3)
     )

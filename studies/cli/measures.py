@@ -35,7 +35,8 @@ def measure(
         Compute entropies from all pairs of environments, however many; the cost grows with the
         square of the set. By default they are sampled above 20,000 environments.
     level
-        Name of the level of theory of the file's main labels, where the file does not say.
+        Level of theory whose energies and forces are measured, of several; and the name of the
+        file's main labels, where the file does not say.
     identity
         How records are told to be of one molecule: auto, identifier, ordered, graph or formula.
     skip_bad
@@ -67,6 +68,7 @@ def measure(
             featurizer=featurizer(descriptor),
             bandwidth=bandwidth,
             exact=exact or None,
+            level=level,
             seed=random_state,
             progress=lambda part: show(f"measures: {part}", parts.index(part), len(parts)),
         )
@@ -108,7 +110,8 @@ def compare(
     repeats
         Random parts of each set, whose mean is given.
     level
-        Name of the level of theory of the files' main labels, where they do not say.
+        Level of theory whose energies and forces are measured, of several; and the name of the
+        files' main labels, where they do not say.
     identity
         How records are told to be of one molecule: auto, identifier, ordered, graph or formula.
     skip_bad
@@ -146,6 +149,7 @@ def compare(
             sets,
             featurizer=featurizer(descriptor),
             bandwidth=bandwidth,
+            level=level,
             n_molecules=n_molecules,
             n_conformers=n_conformers,
             repeats=repeats,

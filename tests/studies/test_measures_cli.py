@@ -54,6 +54,19 @@ def test_measure_prints_one_screen_for_people(run_breadth, pool):
     assert "nan" not in text.lower().split()
 
 
+def test_a_level_is_chosen_or_missed(run_breadth, pool):
+    for level in ("gfn2", "mmff94"):
+        found = json.loads(run_breadth("measure", pool, "--level", level, "--json").stdout)
+        assert found["conformational"]["level"] == level
+    arguments = ("compare", pool, pool.parent / "pool2", "--level", "mmff94", "--repeats", "1")
+    write(read(pool).select(np.arange(48)), pool.parent / "pool2")
+    found = json.loads(run_breadth(*arguments, "--json").stdout)
+    assert {one["conformational"]["level"] for one in found["sets"].values()} == {"mmff94"}
+    missed = run_breadth("measure", pool, "--level", "nothing", check=False)
+    assert missed.returncode == 1
+    assert "no level of theory 'nothing'" in missed.stderr
+
+
 def test_limits_of_the_partition(run_breadth, pool, tmp_path):
     whole = read(pool)
     write(whole.select(np.flatnonzero(whole.molecule == 0)), tmp_path / "one.xyz")
