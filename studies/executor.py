@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 from ..diversity import BreadthError
 from .store import Store
@@ -96,7 +98,8 @@ def run_units(
             if not running:
                 raise ValueError(f"units wait for each other: {sorted(waiting)}")
         try:
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            # Not without end: RDKit puts the handler of Ctrl-C back so that it interrupts no wait.
+            done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
         except KeyboardInterrupt:
             # Or the executor would work off all that is queued before it lets go.
             for future in running:
@@ -135,7 +138,7 @@ def process_pool(workers: int, threads: int = 1) -> ProcessPoolExecutor:
     # Read by numeric libraries when they load, which in a spawned process is after this.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(threads)
-    return ProcessPoolExecutor(
+    return _Pool(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_end_with_parent,
@@ -143,8 +146,21 @@ def process_pool(workers: int, threads: int = 1) -> ProcessPoolExecutor:
     )
 
 
+class _Pool(ProcessPoolExecutor):
+    """A process pool that does not wait for what is running when it is interrupted."""
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> bool | None:
+        if kind is not None and not issubclass(kind, Exception):
+            # Ctrl-C: a unit in hand may take minutes more, and a killed one is only begun again.
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+        return super().__exit__(kind, error, trace)
+
+
 def _end_with_parent(parent: int) -> None:
     """Watch the parent: the workers of a killed pool would wait for work for ever."""
+    # Ctrl-C in a terminal reaches the workers too; the parent ends them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
         while os.getppid() == parent:

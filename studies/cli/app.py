@@ -22,6 +22,7 @@ app = App(
     help_epilogue="Start with: breadth study tradeoff --preset smoke --out runs/smoke",
     version=__version__,
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # `launch` says what is kept
 )
 study = App(name="study", help="Run a study: designs, fits, evaluations and figures.")
 

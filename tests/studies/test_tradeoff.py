@@ -1,6 +1,8 @@
 """The study of structural against conformational diversity, whole."""
 
+import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -378,3 +380,30 @@ def _molecules(planned, cell):
     place = {i: row for row, i in enumerate(conformers.id.astype("U32").tolist())}
     rows = conformers.molecule[[place[i] for i in cell.train]]
     return set(conformers.molecules.key[rows].tolist())
+
+
+def test_ctrl_c_ends_a_study_at_once_and_keeps_what_is_finished(tmp_path):
+    out = tmp_path / "stopped"
+    process = subprocess.Popen(
+        [str(BREADTH), *SMOKE, "--out", str(out), "--set", "training.n_updates=100000"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell without job control starts background jobs with SIGINT ignored, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not list(out.glob("partial/fit-*")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    try:
+        _, said = process.communicate(timeout=20)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130, said
+    assert "Stopped" in said
+    assert "Traceback" not in said
+    assert list(out.glob("units/labels-*"))
