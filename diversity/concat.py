@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from .bonds import covalent_bonds
 from .conformers import PROVENANCE, ConformerSet
 from .errors import DataError
+from .graphs import connectivity_key
 from .tables import Extra, Labels, Molecules
 
 
@@ -154,7 +156,24 @@ def _join_metadata(sets: Sequence[ConformerSet]) -> dict[str, object]:
             joined[name] = [item for value in values for item in value]
         elif name == "identity_rule":
             joined[name] = "mixed"
+    if joined.get("identity_rule") == "ordered" and _differently_ordered(sets):
+        joined["identity_rule"] = "graph"
     return joined
+
+
+def _differently_ordered(sets: Sequence[ConformerSet]) -> bool:
+    """Tell whether a molecule of two sets, each of one order, has the same bonds elsewhere."""
+    bonds: dict[str, bytes] = {}
+    for s in sets:
+        present, firsts = np.unique(s.molecule, return_index=True)
+        for key, first in zip(s.molecules.key[present].tolist(), firsts.tolist(), strict=True):
+            atoms = s.atoms_slice(first)
+            own = covalent_bonds(s.numbers[atoms], s.positions[atoms])
+            # A stretched bond is no other order: only equal graphs tell.
+            graph = connectivity_key(s.numbers[atoms], own)
+            if bonds.setdefault(f"{key} {graph}", own.tobytes()) != own.tobytes():
+                return True
+    return False
 
 
 def _refuse_conflicts(joined: ConformerSet) -> None:

@@ -137,7 +137,8 @@ def molecular_graphs(conformers: ConformerSet) -> list[MolecularGraph]:
 def sites(conformers: ConformerSet) -> np.ndarray:
     """Return the site of each atom: which atom of its molecule's graph it is.
 
-    Conformers of one molecule whose atoms stand in different orders are matched on its graph.
+    Conformers of one molecule whose atoms stand in different orders are matched on its graph. In
+    sets joined by different rules of identity the file's order holds where that is not possible.
 
     Parameters
     ----------
@@ -156,7 +157,7 @@ def sites(conformers: ConformerSet) -> np.ndarray:
     firsts, _ = _representatives(conformers)
     sizes = conformers.counts[firsts]
     starts = np.concatenate([[0], np.cumsum(sizes)])
-    shuffled = _shuffled(conformers)
+    shuffled, rule = _shuffled(conformers), conformers.metadata.get("identity_rule")
     result = np.empty(conformers.n_atoms, dtype=np.int64)
     skeletons: dict[int, tuple[np.ndarray, Chem.Mol]] = {}
     for i, row in enumerate(conformers.molecule.tolist()):
@@ -164,7 +165,8 @@ def sites(conformers: ConformerSet) -> np.ndarray:
         numbers = conformers.numbers[atoms]
         reference = conformers.numbers[conformers.atoms_slice(first)]
         order = np.arange(len(numbers))
-        if i != first and (shuffled or not np.array_equal(numbers, reference)):
+        doubtful = shuffled and not conformers.pbc[i].any()
+        if i != first and (doubtful or not np.array_equal(numbers, reference)):
             if row not in skeletons:
                 bonds = _perceived(conformers, first)
                 skeletons[row] = bonds, skeleton(reference, bonds)
@@ -172,14 +174,15 @@ def sites(conformers: ConformerSet) -> np.ndarray:
             bonds = _perceived(conformers, i)
             if not (np.array_equal(numbers, reference) and np.array_equal(bonds, known)):
                 match = skeleton(numbers, bonds).GetSubstructMatch(graph)
-                if len(match) != len(numbers):
+                if len(match) == len(numbers):
+                    # match[k] is the atom of this conformer that is atom k of the graph.
+                    order[list(match)] = np.arange(len(numbers))
+                elif not (rule == "mixed" and np.array_equal(numbers, reference)):
                     raise DataError(
                         f"Conformer {i} of molecule {conformers.molecules.key[row]!r} has its "
                         "atoms in another order than the first, and the two graphs do not match, "
                         "so that its atoms cannot be told. Bring the atoms into one order."
                     )
-                # match[k] is the atom of this conformer that is atom k of the graph.
-                order[list(match)] = np.arange(len(numbers))
         result[atoms] = starts[row] + order
     return result
 
@@ -200,8 +203,8 @@ def _representatives(conformers: ConformerSet) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shuffled(conformers: ConformerSet) -> bool:
-    """Tell whether records were joined by graph, which leaves their order of atoms open."""
-    return conformers.metadata.get("identity_rule") == "graph"
+    """Tell whether some records were joined by graph, which leaves their order of atoms open."""
+    return conformers.metadata.get("identity_rule") in ("graph", "mixed")
 
 
 def _perceived(conformers: ConformerSet, conformer: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.build import molecule as ase_molecule
 from rdkit import Chem
 
-from breadth.diversity import ConformerSet, DataError, read
+from breadth.diversity import ConformerSet, DataError, concat, read
 from breadth.diversity.topology import molecular_graphs, sites
 from breadth.sampling import GeometrySettings, bundled_molecules, sample_geometries
 
@@ -129,3 +129,35 @@ def test_a_molecule_without_conformers_is_an_error(sampled: ConformerSet) -> Non
     empty = replace(sampled, molecule=np.zeros(len(sampled), dtype=np.int64))
     with pytest.raises(DataError, match="no conformer"):
         molecular_graphs(empty)
+
+
+def test_joined_files_with_different_orders_of_atoms_are_matched() -> None:
+    random = np.random.default_rng(0)
+    swapped = [1, 0, *range(2, 9)]  # the two carbons of ethanol
+
+    def frames(order: list[int]) -> list[Atoms]:
+        found = [ase_molecule("CH3CH2OH")[order] for _ in range(3)]
+        for frame in found:
+            frame.positions += random.normal(scale=0.02, size=(9, 3))
+        return found
+
+    one, other = (ConformerSet.from_ase(frames(order)) for order in (list(range(9)), swapped))
+    water = ConformerSet.from_ase([ase_molecule("H2O"), *frames(swapped)])
+    for joined in (concat([one, other]), concat([one, water])):
+        ethanol = joined.select(np.flatnonzero(joined.counts == 9))
+        found = sites(ethanol).reshape(6, 9)
+        assert (found[:3] == np.arange(9)).all()
+        assert (found[3:] == swapped).all()
+
+
+def test_stretched_bonds_do_not_hide_the_order_of_joined_files() -> None:
+    frame = ase_molecule("CH3CH2OH")
+    torn = frame.copy()
+    torn.positions[3] += 3.0
+    sets = [ConformerSet.from_ase([a, b]) for a, b in ((frame, torn), (torn, frame))]
+    sets[1] = replace(sets[1], molecules=sets[0].molecules)
+    joined = concat(sets)
+    assert joined.metadata["identity_rule"] == "ordered"
+    assert (sites(joined).reshape(4, 9) == np.arange(9)).all()
+    mixed = replace(joined, metadata={"identity_rule": "mixed"})
+    assert (sites(mixed).reshape(4, 9) == np.arange(9)).all()
