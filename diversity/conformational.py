@@ -32,6 +32,7 @@ MAX_CONFORMERS = 10_000
 BOND_RANGE, ANGLE_RANGE, N_BINS = 0.2, 20.0, 20
 #: Symmetries of a molecular graph above which no RMSD is taken.
 _SYMMETRIES = 1000
+_NO_ORDERS = "torsions: no bond orders fit the graph"
 
 #: What is told of each molecule, by place in the report.
 MEASURES = (
@@ -205,7 +206,7 @@ def _shape(
             found[f"{name}.coverage"] = _coverage(values, reach)
     basin = _torsional(found, graph, positions, pairs)
     if basin is None:
-        lacking.append("torsions: no bond orders fit the graph")
+        lacking.append(_NO_ORDERS)
     try:
         apart = symmetry_rmsd(
             graph.numbers, graph.bonds, positions[: min(most, len(positions))], limit=_SYMMETRIES
@@ -317,6 +318,10 @@ def _why_none(measure: str, report: dict[str, Any]) -> str:
         return "no labels" if report["level"] is None else f"no such labels at {report['level']}"
     if measure == "n_minima":
         return "the minima are not known"
+    if measure.startswith(("bonds", "angles")):
+        return f"no molecule with {measure.split('.')[0]}"
+    if measure != "rmsd.all" and report["not_told"].get(_NO_ORDERS) == report["n_molecules_used"]:
+        return "no molecule whose torsions are known"
     if measure == "rmsd.across_basins":
         return "all pairs lie within one torsional basin"
     if measure == "rmsd.within_basin":

@@ -136,6 +136,8 @@ def compare(
     """
     if len(sets) < 2:
         raise ConfigurationError("Give at least two sets to compare.")
+    if repeats < 1:
+        raise ConfigurationError(f"repeats = {repeats}: at least 1 random part of each set.")
     featurizer = featurizer or CompactDescriptor()
     tell = progress or (lambda part: None)
     first = next(iter(sets.values()))

@@ -227,13 +227,14 @@ def _force_norms(conformers: ConformerSet, level: str | None) -> np.ndarray:
 
 
 def _labels(conformers: ConformerSet, level: str | None, what: str) -> Any:
-    labels = conformers.labels(level)
-    missing = np.flatnonzero(~getattr(labels, f"has_{what}"))
+    labels = conformers.labels(level) if conformers.levels else None
+    there = np.zeros(len(conformers), bool) if labels is None else getattr(labels, f"has_{what}")
+    missing = np.flatnonzero(~there)
     if len(missing):
         raise DataError(
             f"{_named(conformers, int(missing[0]))} has no {what} "
             f"({len(missing)} of {len(conformers)} have none), so it cannot be chosen by it. "
-            "Label all candidates first, or leave those without out."
+            "Label all candidates and what is given, or leave those without out."
         )
     return labels
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..diversity import ConfigurationError, ConformerSet, concat, read
+from ..diversity import ConfigurationError, ConformerSet, DataError, concat, read
 from ..diversity.environments import EXACT_LIMIT
 from ..diversity.structural import SAMPLED_PAIRS
 from ..diversity.vendi import SAMPLE_LIMIT
@@ -19,6 +19,26 @@ from .store import replace_file
 
 #: Pairs of environments whose kernel one core computes in a second, measured in 2026.
 _PAIRS_PER_SECOND = 2e8
+
+
+def read_set(path: Path, **options: Any) -> ConformerSet:
+    """Read a file that must hold conformers.
+
+    Parameters
+    ----------
+    path : Path
+    **options
+        Of `breadth.diversity.read`.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, or holds isolated atoms only.
+    """
+    conformers = read(path, **options)
+    if not len(conformers):
+        raise DataError(f"There is no conformer in {path}, only isolated atoms at most.")
+    return conformers
 
 
 def read_as_one(files: Sequence[Path], **options: Any) -> ConformerSet:
@@ -30,7 +50,7 @@ def read_as_one(files: Sequence[Path], **options: Any) -> ConformerSet:
     **options
         Of `breadth.diversity.read`.
     """
-    sets = [read(path, **options) for path in files]
+    sets = [read_set(path, **options) for path in files]
     # Numbers of trajectories belong to their file.
     shift = 0
     apart = []
@@ -112,7 +132,7 @@ def announce_selection(conformers: ConformerSet, chooser: Selector, level: str) 
 
 def draw_partitions(
     partitions: Mapping[str, Mapping[str, Any]],
-    out: Path,
+    report: Path,
     content: Mapping[str, Any],
     *,
     size: str = "",
@@ -123,8 +143,8 @@ def draw_partitions(
     ----------
     partitions : mapping of str to mapping
         By name of the set; see `gather_partitions`.
-    out : Path
-        Folder; files of equal names are replaced.
+    report : Path
+        The JSON file, which is replaced as the files beside it are.
     content : mapping
         What the command prints with ``--json``.
     size : str, optional
@@ -139,8 +159,9 @@ def draw_partitions(
     from ..analysis.figures.style import save
     from ..analysis.partitions import gather_partitions
 
+    out = report.parent
     out.mkdir(parents=True, exist_ok=True)
-    replace_file(out / "measures.json", json.dumps(content))
+    replace_file(report, json.dumps(content))
     gathered = gather_partitions(partitions, size=size)
     gathered.to_netcdf(out / "partitions.nc", engine="h5netcdf")
     figures = {"plane": diversity_plane(gathered)}

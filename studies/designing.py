@@ -14,7 +14,7 @@ from ..sampling.disjoint import KEYS, check_disjoint
 from ..sampling.splits import MOLECULE_POOLS, HoldOuts
 from .registry import featurizer, selector
 from .specs import RANDOM
-from .store import replace_file
+from .store import check_folder, replace_file
 
 SUFFIXES = {"native": "", "extxyz": ".xyz", "ase": ".db"}
 
@@ -112,6 +112,7 @@ def write_design(
     DataError
         If the folder exists and is not empty.
     """
+    check_folder(out)
     if out.exists() and any(out.iterdir()):
         raise DataError(f"{out} is not empty. Remove it, or name another folder.")
     out.mkdir(parents=True, exist_ok=True)

@@ -112,6 +112,21 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def check_folder(path: Path) -> None:
+    """Refuse a folder for results that cannot be made or written to, before the work is done.
+
+    Raises
+    ------
+    ConfigurationError
+        If a file is in its way, or the file system is closed to us.
+    """
+    there = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+    if not there.is_dir():
+        raise ConfigurationError(f"{path} cannot be a folder: {there} is a file. Name another.")
+    if not os.access(there, os.W_OK):
+        raise ConfigurationError(f"{there} cannot be written to. Name a folder elsewhere.")
+
+
 def replace_file(path: Path, content: str | bytes) -> None:
     """Write a file aside, sync it and rename it over the old one."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -24,7 +24,7 @@ FORMATS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "extxyz": (".extxyz", (".xyz", ".extxyz")),
 }
 
-__all__ = ["FORMATS", "read", "write"]
+__all__ = ["FORMATS", "read", "target_format", "write"]
 
 
 def read(
@@ -100,16 +100,30 @@ def write(
         If the file system refuses; what was there before is unharmed.
     """
     where = Path(path)
-    name = format or ("native" if where.is_dir() else _by_suffix(where))
-    if name is None:
-        raise ConfigurationError(
-            f"No format has the suffix {where.suffix!r} of {where}; name one of "
-            f"{', '.join(FORMATS)}, or use {', '.join(s for _, x in FORMATS.values() for s in x)}."
-        )
+    name = target_format(where, format)
     try:
         _module(name).write(conformers, where, level=level)
     except OSError as error:
         raise BreadthError(f"Cannot write {where}: {error.strerror or error}.") from error
+
+
+def target_format(path: Path, format: str | None = None) -> str:
+    """Return the format in which a file is to be written: the one named, else by its suffix.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none of this name, or none has the suffix.
+    """
+    name = format or ("native" if path.is_dir() else _by_suffix(path))
+    if name is None:
+        suffixes = ", ".join(s for _, known in FORMATS.values() for s in known if s)
+        raise ConfigurationError(
+            f"No format has the suffix {path.suffix!r} of {path}; name one of "
+            f"{', '.join(FORMATS)}, or use {suffixes}, or none for a native folder."
+        )
+    _module(name)
+    return name
 
 
 def recognise(path: Path) -> str:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
+    from ...diversity import ConformerSet
+
 
 def output() -> Console:
     """Return the console of stdout, for results."""
@@ -39,6 +41,15 @@ def note(message: str) -> None:
     """Print a remark to stderr where someone is watching."""
     if sys.stderr.isatty():
         messages().print(_escaped(message))
+
+
+def tell_left_out(*sets: ConformerSet) -> None:
+    """Say on stderr which records sets were read without, so that none is missed in silence."""
+    aside = [entry for one in sets for entry in one.metadata.get("set_aside", [])]
+    if aside:
+        first = f"{aside[0]['record']}: {aside[0]['reason']}"
+        more = f", and {len(aside) - 1:,} more (breadth describe counts them)" if aside[1:] else ""
+        messages().print(_escaped(f"left out: {first}{more}."))
 
 
 def emit_json(content: Any) -> None:

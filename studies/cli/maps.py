@@ -62,7 +62,7 @@ def map(
     from ...diversity import ConfigurationError, read
     from ..comparing import set_names
     from ..maps import draw_map
-    from .console import emit_json, listing, progress_bar
+    from .console import emit_json, listing, progress_bar, tell_left_out
 
     if not files:
         raise ConfigurationError("Name at least one file: breadth map FILE … --out DIR")
@@ -70,6 +70,7 @@ def map(
         name: read(path, level=label_level, identity=identity, skip_bad=skip_bad)
         for name, path in set_names(files).items()
     }
+    tell_left_out(*sets.values())
     with progress_bar() as show:
         drawn = draw_map(
             sets,

@@ -47,6 +47,8 @@ def _print_structural(found: dict[str, Any], title: str = "Structural: between m
         table(["", *(name.replace("_", " ") for name in kinds)], rows, title=title)
     else:
         table(["", ""], [["fingerprints", f"none: {found['reason']}"]], title=title)
+    if kinds and found["n_without_structure"]:
+        output().print(f"{found['n_without_structure']:,} molecules without a structure left out\n")
     rows = []
     for name, one in found["richness"].items():
         if isinstance(one, dict) and one.get("q0") is not None:
@@ -74,10 +76,12 @@ _CONFORMATIONAL = (
 
 def _print_conformational(found: dict[str, Any]) -> None:
     rows = []
+    lacking: dict[str, list[str]] = {}
     for label, (group, key), unit in _CONFORMATIONAL:
-        one = (found.get(group) or {}).get(key) or {}
-        if one.get("mean") is None:
+        one = found[group][key]
+        if one["mean"] is None:
             rows.append([label, "–", "", unit])
+            lacking.setdefault(one["reason"], []).append(label.split(",")[0])
         else:
             spread = f"{one['q25']:.3g} … {one['q75']:.3g}" if one["n_molecules"] > 1 else ""
             rows.append([label, f"{one['mean']:.3g}", spread, unit])
@@ -86,6 +90,13 @@ def _print_conformational(found: dict[str, Any]) -> None:
         rows,
         title="Conformational: within molecules",
     )
+    for reason, labels in lacking.items():
+        which = "all" if len(labels) == len(rows) else "; ".join(labels)
+        output().print(f"– {which}: {reason}", soft_wrap=True)
+    for reason, count in found["left_out"].items():
+        output().print(f"{count:,} molecules left out: {reason}")
+    if lacking or found["left_out"]:
+        output().print()
 
 
 def _print_partition(
@@ -112,7 +123,9 @@ def _print_partition(
         f"{first['bandwidth']:.3g})",
     )
     if flagged:
-        output().print("* near its ceiling: more molecules (structural) or conformers of each would raise it.\n")
+        output().print(
+            "* near its ceiling: more molecules (structural) or conformers would raise it.\n"
+        )
 
 
 def print_comparison(content: dict[str, Any]) -> None:

@@ -52,12 +52,16 @@ def measure(
     from ...diversity.measure import measure as measure_set
     from ..comparing import announce, draw_partitions, read_as_one, set_name
     from ..registry import featurizer
-    from .console import emit_json, messages, progress_bar
+    from ..store import check_folder
+    from .console import emit_json, messages, progress_bar, tell_left_out
     from .measured import print_measures
 
     if not files:
         raise ConfigurationError("Name at least one file: breadth measure FILE …")
     conformers = read_as_one(files, level=level, identity=identity, skip_bad=skip_bad)
+    tell_left_out(conformers)
+    if out is not None:
+        check_folder(out)
     said = announce(conformers, exact=exact or None)
     if said:
         messages().print(said)
@@ -74,7 +78,9 @@ def measure(
         )
     content = {"files": [str(path) for path in files], **content}
     if out is not None:
-        content["figures"] = draw_partitions({set_name(files): content["partition"]}, out, content)
+        content["figures"] = draw_partitions(
+            {set_name(files): content["partition"]}, out / "measures.json", content
+        )
     if json:
         emit_json(content)
         return
@@ -105,8 +111,11 @@ def compare(
         Of atomic environments: compact, soap or model:FOLDER.
     bandwidth
         Of the kernel, one for all sets; the descriptor's own by default.
-    n_molecules, n_conformers
-        The size that all are cut to at random; as large as all sets allow by default.
+    n_molecules
+        Molecules that each set is cut to at random; by default as many as all sets have with so
+        many conformers.
+    n_conformers
+        Conformers of each of them; by default the smallest of the sets' medians.
     repeats
         Random parts of each set, whose mean is given.
     level
@@ -123,19 +132,23 @@ def compare(
     json
         Print one JSON object.
     """
-    from ...diversity import ConfigurationError, read
+    from ...diversity import ConfigurationError
     from ...diversity.measure import compare as compare_sets
-    from ..comparing import draw_partitions, set_names
+    from ..comparing import draw_partitions, read_set, set_names
     from ..registry import featurizer
-    from .console import emit_json, progress_bar
+    from ..store import check_folder
+    from .console import emit_json, progress_bar, tell_left_out
     from .measured import print_comparison
 
     if len(files) < 2:
         raise ConfigurationError("Name at least two files: breadth compare A B …")
     sets = {
-        name: read(path, level=level, identity=identity, skip_bad=skip_bad)
+        name: read_set(path, level=level, identity=identity, skip_bad=skip_bad)
         for name, path in set_names(files).items()
     }
+    tell_left_out(*sets.values())
+    if out is not None:
+        check_folder(out)
     done = 0
 
     with progress_bar() as show:
@@ -161,7 +174,9 @@ def compare(
         size = content["rarefied_to"]
         words = f"{size['n_molecules']} molecules × {size['n_conformers']} conformers"
         partitions = {name: one["partition"] for name, one in content["sets"].items()}
-        content["figures"] = draw_partitions(partitions, out, content, size=words)
+        content["figures"] = draw_partitions(
+            partitions, out / "comparison.json", content, size=words
+        )
     if json:
         emit_json(content)
         return
@@ -225,18 +240,26 @@ def select(
     json
         Print one JSON object.
     """
-    from ...diversity import ConfigurationError, read, write
+    from ...diversity import ConfigurationError, write
+    from ...diversity.formats import target_format
     from ...sampling.selecting import select as choose
-    from ..comparing import announce_selection
+    from ..comparing import announce_selection, read_set
     from ..configuration import options
     from ..registry import featurizer, selector
-    from .console import emit_json, messages, output
+    from ..store import check_folder
+    from .console import emit_json, messages, output, tell_left_out
 
-    chooser = selector(by, random_state=random_state, **options(set or ()))
+    chooser = selector(by, **{"random_state": random_state, **options(set or ())})
     if out.exists():
         raise ConfigurationError(f"{out} exists already. Remove it, or name another file.")
+    if not out.parent.is_dir():
+        raise ConfigurationError(f"There is no folder {out.parent}. Make it, or name another file.")
+    check_folder(out.parent)
+    written = target_format(out, format)
     reading: dict[str, Any] = {"identity": identity, "skip_bad": skip_bad}
-    conformers = read(data, **reading)
+    conformers = read_set(data, **reading)
+    before = None if given is None else read_set(given, **reading)
+    tell_left_out(conformers, *([] if before is None else [before]))
     said = announce_selection(conformers, chooser, level)
     if said:
         messages().print(said)
@@ -245,15 +268,15 @@ def select(
         chooser,
         level=level,
         budget=budget,
-        given=None if given is None else read(given, **reading),
+        given=before,
         featurizer=featurizer(descriptor) if chooser.takes == "features" else None,
         label_level=label_level,
     )
     chosen = conformers.select(rows)
-    if not isolated_atoms and (format or out.suffix) not in ("", "native"):
+    if not isolated_atoms and written != "native":
         bare = {k: replace(v, reference_energies={}) for k, v in chosen.levels.items()}
         chosen = replace(chosen, levels=bare)
-    write(chosen, out, format=format)
+    write(chosen, out, format=written)
     if json:
         emit_json(
             {

@@ -103,8 +103,10 @@ def design(
         Conformers held out of each test molecule, and of each training molecule.
     random_state
         The replicate.
-    molecules_by, conformers_by
-        Selectors of the molecules, and of the conformers of each; see `breadth select`.
+    molecules_by
+        Selector of the molecules; see breadth select.
+    conformers_by
+        Selector of the conformers of each.
     descriptor
         Features for selectors that need some: compact, soap or model:FOLDER.
     prior_level
@@ -121,7 +123,7 @@ def design(
     from ...diversity import ConfigurationError, read
     from ...sampling.splits import HoldOuts
     from ..designing import choose_design, design_set, write_design
-    from .console import emit_json, output, table
+    from .console import emit_json, output, table, tell_left_out
 
     asked = choose_design(
         n_molecules=n_molecules,
@@ -150,6 +152,7 @@ def design(
             random_state=random_state,
         )
     conformers = read(data)
+    tell_left_out(conformers)
     rows, chosen = design_set(conformers, asked, hold_outs)
     if dry_run:
         parts = {

@@ -13,6 +13,7 @@ from ...analysis.figures.map import feature_map
 from ...analysis.figures.style import Column, save
 from ...diversity import ConfigurationError, ConformerSet
 from ..registry import featurizer
+from ..store import check_folder
 from .mapping import map_sets
 from .page import require_chemiscope, structure_entry, write_page
 
@@ -60,6 +61,7 @@ def draw_map(
     """
     if page:
         require_chemiscope()
+    check_folder(out)
     points, shown = map_sets(
         sets, features_of=featurizer(descriptor), descriptor=descriptor, **options
     )

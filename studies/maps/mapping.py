@@ -85,6 +85,8 @@ def map_sets(
     """
     if limit < 1:
         raise ConfigurationError(f"A map of at most {limit} points cannot be drawn.")
+    if not 0 <= seed < 2**32:
+        raise ConfigurationError(f"A seed of {seed}: seeds are whole numbers from 0 to 2³² − 1.")
     tell = progress or (lambda phase, done, total: None)
     theory = level_of_theory(sets, label_level)
     energies, energy_name = energies_per_atom(sets, theory)

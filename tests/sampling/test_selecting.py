@@ -222,6 +222,8 @@ def test_what_is_missing_is_named(labelled: ConformerSet, pool: ConformerSet) ->
         select(
             pool.with_level("x", incomplete), selector("boltzmann"), level="structures", budget=3
         )
+    with pytest.raises(DataError, match=f"{len(pool)} of {len(pool)} have none"):
+        select(pool, selector("boltzmann"), level="structures", budget=3)
 
 
 def test_molecules_without_structure_are_named(pool: ConformerSet) -> None:

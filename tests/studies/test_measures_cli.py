@@ -158,8 +158,9 @@ def test_wrong_selections_are_refused_in_one_paragraph(
 
 
 def test_wrong_measures_are_refused(run_breadth, pool, tmp_path):
-    one = tmp_path / "one.xyz"
+    one, atoms = tmp_path / "one.xyz", tmp_path / "atoms.xyz"
     write(read(pool).select([0, 1]), one)
+    atoms.write_text("1\nProperties=species:S:1:pos:R:3 energy=-13.6\nH 0.0 0.0 0.0\n")
     for arguments, message in (
         (("measure",), "at least one file"),
         (("measure", tmp_path / "none.xyz"), "none.xyz"),
@@ -167,11 +168,54 @@ def test_wrong_measures_are_refused(run_breadth, pool, tmp_path):
         (("compare", pool), "two"),
         (("compare", pool, pool), "named twice"),
         (("compare", pool, one, "--n-molecules", "99"), "99 molecules"),
+        (("compare", pool, one, "--repeats", "0"), "repeats = 0"),
+        (("measure", one, "--bandwidth", "1e-200"), "too small"),
+        (("measure", one, "--random-state", "-1"), "seed of -1"),
+        (("measure", one, "--out", one), "one.xyz is a file"),
+        (("measure", atoms), "no conformer in " + str(atoms)),
+        (("compare", one, atoms), "no conformer in " + str(atoms)),
     ):
         result = run_breadth(*arguments, check=False)
         assert result.returncode == 1
         assert message in result.stderr
         assert "Traceback" not in result.stderr
+
+
+def test_what_cannot_be_written_is_said_before_the_choice(run_breadth, pool, tmp_path):
+    options = ("--by", "fps", "--level", "structures", "--budget", "5")
+    for out, message in (("none/x.xyz", "There is no folder"), ("x.foo", "suffix '.foo'")):
+        result = run_breadth("select", pool, *options, "--out", tmp_path / out, check=False)
+        assert result.returncode == 1
+        assert message in result.stderr
+
+
+def test_records_left_out_are_told(run_breadth, pool, tmp_path):
+    write(read(pool).select(np.arange(12)), tmp_path / "a.xyz")
+    lines = (tmp_path / "a.xyz").read_text().splitlines()
+    words = lines[2].split()
+    lines[2] = " ".join([words[0], "nan", *words[2:]])
+    (tmp_path / "bad.xyz").write_text("\n".join(lines) + "\n")
+    chosen = ("--by", "fps", "--level", "structures", "--budget", "3", "--out", tmp_path / "s.xyz")
+    for command in (
+        ("measure", tmp_path / "bad.xyz"),
+        ("compare", tmp_path / "a.xyz", tmp_path / "bad.xyz", "--out", tmp_path / "c"),
+        ("map", tmp_path / "bad.xyz", "--method", "pca", "--out", tmp_path / "m"),
+        ("select", tmp_path / "bad.xyz", *chosen),
+    ):
+        said = run_breadth(*command).stderr
+        assert "bad.xyz: record 0 (line 1): a position is not finite" in said
+    assert json.loads((tmp_path / "c" / "comparison.json").read_text())["sets"]
+
+
+def test_a_dash_in_a_table_has_its_reason_below(run_breadth, tmp_path):
+    path = tmp_path / "helium.xyz"
+    path.write_text("".join(f"2\n\nHe 0 0 0\nHe 0 0 {8 + i / 10}\n" for i in range(3)))
+    text = run_breadth("measure", path).stdout
+    assert (
+        "torsion entropy; torsions: 30° bins visited: no molecule whose torsions are known" in text
+    )
+    assert "– bond lengths: no molecule with bonds" in text
+    assert "none: no molecule's structure is known" in text
 
 
 def test_design_takes_a_selector_along_each_axis(run_breadth, pool, tmp_path):
