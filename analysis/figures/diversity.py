@@ -5,7 +5,19 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .style import CYCLE, GREY, MARKERS, Column, log_axis, new_figure, paper
+from .style import (
+    CYCLE,
+    GREY,
+    MARKERS,
+    Column,
+    legend_columns,
+    log_axis,
+    new_figure,
+    paper,
+    shortened,
+)
+
+_SUM = "equal sum of both"
 
 
 def diversity_plane(partitions: xr.Dataset, *, column: Column = "single") -> Figure:
@@ -36,12 +48,19 @@ def diversity_plane(partitions: xr.Dataset, *, column: Column = "single") -> Fig
     ]
     full = partitions["at_ceiling"].sel(term=["structural", "conformational"]).any("term").values
     with paper():
-        figure = new_figure(column, 2.9 if column == "single" else 4.2)
+        labels = [
+            shortened(name, column) + (" (at a ceiling)" if at else "")
+            for name, at in zip(names, full, strict=True)
+        ]
+        ncols = legend_columns([_SUM, *labels], column, handle=8)
+        lines = -(-(1 + len(names)) // ncols)
+        height = (2.9 if column == "single" else 4.2) + 0.125 * max(0, lines - 2)
+        figure = new_figure(column, height)
         axes = figure.subplots()
         right = max(float((x + reach[0][1]).max()), 0.5) * 1.25
         top = max(float((y + reach[1][1]).max()), 0.5) * 1.2
         _sums(axes, right, top)
-        for i, name in enumerate(names):
+        for i in range(len(names)):
             colour = CYCLE[i % len(CYCLE)]
             axes.errorbar(
                 x[i],
@@ -53,7 +72,7 @@ def diversity_plane(partitions: xr.Dataset, *, column: Column = "single") -> Fig
                 color=colour,
                 lw=0.8,
                 ms=5,
-                label=name + (" (at a ceiling)" if full[i] else ""),
+                label=labels[i],
             )
         axes.set(
             xlim=(-0.02 * right, right),
@@ -63,7 +82,7 @@ def diversity_plane(partitions: xr.Dataset, *, column: Column = "single") -> Fig
         )
         figure.legend(
             loc="outside upper left",
-            ncols=2 if column == "single" else 4,
+            ncols=ncols,
             fontsize=6,
             frameon=False,
         )
@@ -85,7 +104,7 @@ def _sums(axes: Axes, right: float, top: float) -> None:
     """Draw lines of equal structural + conformational diversity."""
     step = max(1.0, round((right + top) / 6))
     for total in np.arange(step, right + top, step):
-        label = "equal sum of both" if total == step else None
+        label = _SUM if total == step else None
         axes.plot([0, total], [total, 0], color="#D8D8D8", lw=0.6, zorder=0, label=label)
 
 
@@ -119,7 +138,7 @@ def bandwidth_curves(partitions: xr.Dataset, *, column: Column = "single") -> Fi
             axes.axhline(float(one["ceiling"].sel(term="total")), color=GREY, lw=0.7, ls="--")
             axes.set_ylim(0, max(top, 1.08 * float(partitions["ceiling"].sel(term="total").max())))
             log_axis(axes, "x", float(h.min()), float(h.max()))
-            axes.set_title(name, fontsize=7)
+            axes.set_title(shortened(name, column), fontsize=7)
         for axes in panels[len(names) :]:
             axes.set_visible(False)
         figure.supxlabel(
@@ -138,6 +157,7 @@ def bandwidth_curves(partitions: xr.Dataset, *, column: Column = "single") -> Fi
             handles=handles,
             loc="outside upper center",
             ncols=3 if column == "single" else 5,
+            columnspacing=1.2,
             frameon=False,
         )
     return figure

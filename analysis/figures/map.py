@@ -8,14 +8,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .style import CYCLE, GREY, MILLI, SEQUENTIAL, Column, new_figure, paper
+from .style import (
+    CYCLE,
+    GREY,
+    MILLI,
+    SEQUENTIAL,
+    Column,
+    legend_columns,
+    new_figure,
+    paper,
+    shortened,
+)
 
 COLOURS = tuple(CYCLE[i] for i in (1, 3, 2, 4, 0, 5, 6, 7))
 """Of categories, from hue to hue, so that two or three are far apart; of more than eight
 categories, the rarest are one: 'others'."""
 _ABSENT = "#C8C8C8"
 _TAILS = (1.0, 99.0)
-_LONGEST = {"single": 36, "double": 48}
 
 
 def feature_map(
@@ -88,12 +97,10 @@ def _categories(
     if len(names) > len(own):
         shown[f"{len(names) - len(own)} others"] = _ABSENT
     handles = [
-        axes.plot([], [], "o", color=c, ms=4, mew=0, label=_short(name, column))[0]
+        axes.plot([], [], "o", color=c, ms=4, mew=0, label=shortened(name, column))[0]
         for name, c in shown.items()
     ]
-    longest = max(len(_short(name, column)) for name in shown)
-    width = {"single": 52, "double": 110}[column]  # characters that fit on a line of the legend
-    columns = max(1, min(len(shown), width // (longest + 5)))
+    columns = legend_columns([shortened(name, column) for name in shown], column)
     lines = -(-len(shown) // columns)
     figure.set_figheight(figure.get_figheight() + 0.125 * (lines - 1))  # of which the map keeps its
     figure.legend(
@@ -105,13 +112,6 @@ def _categories(
         columnspacing=0.9,
         frameon=False,
     )
-
-
-def _short(name: str, column: Column) -> str:
-    """Leave out the middle of a long name: its ends tell names apart."""
-    limit = _LONGEST[column]
-    half = (limit - 1) // 2
-    return name if len(name) <= limit else f"{name[:half]}…{name[-half:]}"
 
 
 def _numbers(

@@ -79,6 +79,23 @@ def words(name: object) -> str:
     return str(name).replace("_", " ")
 
 
+def shortened(name: str, column: Column) -> str:
+    """Leave out the middle of a long name: its ends tell names apart."""
+    limit = {"single": 36, "double": 48}[column]
+    half = (limit - 1) // 2
+    return name if len(name) <= limit else f"{name[:half]}…{name[-half:]}"
+
+
+def legend_columns(labels: Sequence[str], column: Column, *, handle: int = 5) -> int:
+    """Return how many labels of 6 pt fit beside each other, a handle taking so many characters.
+
+    >>> legend_columns(["a", "b"], "single"), legend_columns(["a" * 30, "b"], "single")
+    (2, 1)
+    """
+    width = {"single": 52, "double": 110}[column]  # characters on a line
+    return max(1, min(len(labels), width // (max(map(len, labels)) + handle)))
+
+
 def round_ticks(low: float, high: float) -> list[float]:
     """Return few round numbers between two positive ones, as a logarithmic axis wants them.
 
