@@ -226,7 +226,7 @@ def _common_size(
     if not 1 <= m <= enough[fewest] or c < 1:
         raise ShortageError(
             f"Sets are to be compared at {m} molecules with {c} conformers each, and {fewest} has "
-            f"{enough[fewest]} such molecules. Ask for fewer."
+            f"{enough[fewest]} such molecules. Ask for fewer, and for 1 at least."
         )
     return m, c
 

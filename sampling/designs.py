@@ -320,8 +320,9 @@ class _Choice:
         if self._reads_reference(selector) and not self.chooser.charge_labels:
             raise ConfigurationError(
                 f"{type(selector).__name__} reads labels of conformers that it does not choose, "
-                "and they are not free: name a cheap `prior_level` for it to read, or set "
-                "`charge_labels=True` and count `n_labels_read` as the budget."
+                "and they are not free: name a cheap prior for it to read (prior_level, "
+                "--prior-level), or let it read them (charge_labels=True, --charge-labels) and "
+                "count `n_labels_read` as the budget."
             )
 
     def _charge(self, selector: Selector, rows: np.ndarray) -> None:

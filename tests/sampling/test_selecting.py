@@ -111,7 +111,8 @@ def test_budgets_are_exact_and_replicates_differ(
         for i in (0, 1)
     )
     assert len(set(a)) == len(set(b)) == budget
-    assert budget < 4 or a != b
+    # Two seeds may begin at one structure, from which the farthest points follow.
+    assert budget < 4 or a != b or (name == "fps" and a[0] == b[0])
 
 
 def test_farthest_structures_spread_wider_than_random_ones(labelled: ConformerSet) -> None:
