@@ -20,6 +20,11 @@ from ..errors import BreadthError, ConfigurationError, DataError
 FORMATS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "native": (".native", ("",)),
     "rmd17": (".rmd17", (".npz",)),
+    # Outputs of other programs are only read.
+    "qcschema": (".qcschema", ()),
+    "sdf": (".sdf", (".sdf", ".sd", ".mol")),
+    "vasp": (".vasp", (".xml",)),
+    "orca": (".orca", (".out",)),
     "ase": (".ase_db", (".db", ".json")),
     "extxyz": (".extxyz", (".xyz", ".extxyz")),
 }
