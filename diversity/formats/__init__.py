@@ -2,7 +2,8 @@
 
 A format is a module with ``sniff(path, head) -> bool``, ``read(path, *, level, identity,
 skip_bad) -> ConformerSet`` and ``write(conformers, path, *, level)``, a line in `FORMATS`, and a
-test class that inherits :class:`breadth.diversity.testing.FormatContract`.
+test class that inherits :class:`breadth.diversity.testing.FormatContract`. ``spice``, ``ani`` and
+``qm7x`` (HDF5) are read and not written: their ``write`` says so.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ FORMATS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "vasp": (".vasp", (".xml",)),
     "orca": (".orca", (".out",)),
     "ase": (".ase_db", (".db", ".json")),
+    "spice": (".spice", (".hdf5", ".h5")),
+    "ani": (".ani", ()),
+    "qm7x": (".qm7x", ()),
     "extxyz": (".extxyz", (".xyz", ".extxyz")),
 }
 
