@@ -46,7 +46,7 @@ def embed(features: np.ndarray, *, method: Method = "umap", seed: int = 0) -> Ma
     Parameters
     ----------
     features : array, shape (n, d)
-        n ≥ 1, d ≥ 1. Where all rows are equal, all points are at the origin.
+        n ≥ 1, d ≥ 1. Where rows do not differ measurably, all points are at the origin.
     method : {'umap', 'pca'}
     seed : int
         Of UMAP, and of PCA where it is randomised. Equal seeds give equal maps.
@@ -83,7 +83,9 @@ def embed(features: np.ndarray, *, method: Method = "umap", seed: int = 0) -> Ma
     # Sorted rows make the result one of the features, not of the order that they came in.
     distinct, inverse = np.unique(x, axis=0, return_inverse=True)
     inverse = inverse.reshape(-1)
-    if len(distinct) == 1:
+    with np.errstate(under="ignore"):
+        spread = distinct.var(axis=0).sum()
+    if len(distinct) == 1 or spread == 0:  # or apart by less than a number's square can hold
         nothing = np.zeros(2) if method == "pca" else None
         return Map(np.zeros((len(x), 2)), method, nothing)
     if method == "pca":

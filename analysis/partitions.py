@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..diversity.chain_rule import TERMS
+from ..diversity.measures.chain_rule import TERMS
 
 
 def gather_partitions(partitions: Mapping[str, Mapping[str, Any]], *, size: str = "") -> xr.Dataset:

@@ -14,7 +14,7 @@ import numpy as np
 from rows import emit
 
 from breadth.diversity import ConformerSet
-from breadth.diversity.measure import measure
+from breadth.diversity.measures.measure import measure
 from breadth.sampling.geometries import sample_geometries
 from breadth.sampling.molecules import bundled_molecules
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..diversity import ConfigurationError, ConformerSet, DataError, concat, read
-from ..diversity.environments import EXACT_LIMIT
-from ..diversity.structural import SAMPLED_PAIRS
-from ..diversity.vendi import SAMPLE_LIMIT
+from ..diversity.measures.environments import EXACT_LIMIT
+from ..diversity.measures.structural import SAMPLED_PAIRS
+from ..diversity.measures.vendi import SAMPLE_LIMIT
 from ..sampling.selectors import Selector
 from .store import replace_file
 

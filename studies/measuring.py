@@ -11,12 +11,12 @@ import numpy as np
 import xarray as xr
 
 from ..diversity import ConformerSet
-from ..diversity.conformational import conformational_measures
 from ..diversity.descriptors import CompactDescriptor
-from ..diversity.environments import environment_measures
 from ..diversity.fingerprints import FINGERPRINT_BITS
-from ..diversity.partition import partition
-from ..diversity.structural import structural_measures
+from ..diversity.measures.conformational import conformational_measures
+from ..diversity.measures.environments import environment_measures
+from ..diversity.measures.partition import partition
+from ..diversity.measures.structural import structural_measures
 from .pool import by_id, read_set, selected
 from .specs import DesignSpec
 from .store import Store

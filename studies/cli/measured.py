@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...diversity.chain_rule import TERMS
+from ...diversity.measures.chain_rule import TERMS
 from .console import output, table
 
 

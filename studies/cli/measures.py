@@ -49,7 +49,7 @@ def measure(
         Print one JSON object.
     """
     from ...diversity import ConfigurationError
-    from ...diversity.measure import measure as measure_set
+    from ...diversity.measures.measure import measure as measure_set
     from ..comparing import announce, draw_partitions, read_as_one, set_name
     from ..registry import featurizer
     from ..store import check_folder
@@ -133,7 +133,7 @@ def compare(
         Print one JSON object.
     """
     from ...diversity import ConfigurationError
-    from ...diversity.measure import compare as compare_sets
+    from ...diversity.measures.measure import compare as compare_sets
     from ..comparing import draw_partitions, read_set, set_names
     from ..registry import featurizer
     from ..store import check_folder

@@ -11,7 +11,7 @@ import xarray as xr
 from breadth.analysis.figures.diversity import bandwidth_curves, diversity_plane
 from breadth.analysis.figures.style import save
 from breadth.analysis.partitions import gather_partitions
-from breadth.diversity.chain_rule import TERMS
+from breadth.diversity.measures.chain_rule import TERMS
 
 
 def _one(values: tuple[float, float, float], *, at_ceiling: bool = False) -> dict[str, Any]:
