@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..diversity import ConfigurationError, ConformerSet, DataError, concat, read
-from ..diversity.measures.environments import EXACT_LIMIT
+from ..diversity.measures.environments import EXACT_LIMIT, environment_pairs
 from ..diversity.measures.structural import SAMPLED_PAIRS
 from ..diversity.measures.vendi import SAMPLE_LIMIT
 from ..sampling.selectors import Selector
@@ -95,8 +95,8 @@ def announce(conformers: ConformerSet, *, exact: bool | None) -> str:
     n, m = conformers.n_atoms, conformers.n_molecules
     said = []
     if exact and n > EXACT_LIMIT:
-        # Environments of different elements are not compared.
-        pairs = sum(int(k) ** 2 for k in np.unique(conformers.numbers, return_counts=True)[1])
+        pairs = environment_pairs(conformers, exact=True)
+        # Once for the entropy, and both ways round for the partition.
         minutes = 3 * pairs / _PAIRS_PER_SECOND / 60 + 0.5
         said.append(
             f"{n:,} environments, exactly: {pairs:.2g} pairs, about {minutes:.0f} minutes. Without "

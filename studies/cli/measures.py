@@ -30,7 +30,8 @@ def measure(
     descriptor
         Of atomic environments: compact, soap or model:FOLDER.
     bandwidth
-        Of the kernel, in the descriptor's units; the descriptor's own by default.
+        Of the kernel on environments, in the descriptor's units; the descriptor's own by default.
+        Whole structures keep their own.
     exact
         Compute entropies from all pairs of environments, however many; the cost grows with the
         square of the set. By default they are sampled above 20,000 environments.
