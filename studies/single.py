@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from ..analysis import errors
 from ..diversity import ConformerSet, DataError, ShortageError
 from ..diversity.randomness import ordering
 from ..training import TrainingConfig, fit, load_potential, predict, save_potential
 from .configuration import Section
+from .evaluating import measure_errors
 
 
 class TrainConfiguration(Section):
@@ -125,34 +125,8 @@ def evaluate_potential(
         level = meta["level"]
     labels = data.labels(level)
     predicted = predict(potential, data, level=meta.get("level"))
-    forced = np.flatnonzero(labels.has_forces)
-    energetic = np.flatnonzero(labels.has_energy)
-    if not len(forced) and not len(energetic):
-        raise DataError("No conformer of the data has a label at this level of theory.")
-    m = data.n_molecules
-    result: dict[str, Any] = {
+    return {
         "potential": str(folder),
         "level": level or next(iter(data.levels)),
-        "n_conformers": len(data),
-        "n_molecules": m,
+        **measure_errors(data, labels, predicted),
     }
-    if len(forced):
-        atoms = labels.has_forces[data.atom_conformer]
-        counts, molecule = data.counts[forced], data.molecule[forced]
-        reference = labels.forces[atoms]
-        mae = errors.force_mae_by_molecule(predicted.forces[atoms], reference, counts, molecule, m)
-        zero = errors.force_mae_by_molecule(0 * reference, reference, counts, molecule, m)
-        result["force_mae"] = float(np.nanmean(mae))
-        result["zero_force_mae"] = float(np.nanmean(zero))
-        result["relative_force_mae"] = result["force_mae"] / result["zero_force_mae"]
-    if len(energetic):
-        molecule = data.molecule[energetic]
-        ours, theirs = predicted.energy[energetic], labels.energy[energetic]
-        per_atom = np.abs(ours - theirs) / data.counts[energetic]
-        result["energy_mae_per_atom"] = float(
-            np.nanmean(errors.mean_by_molecule(per_atom, molecule, m))
-        )
-        relative = errors.conformational_energy_mae_by_molecule(ours, theirs, molecule, m)
-        known = np.isfinite(relative)
-        result["conformational_energy_mae"] = float(relative[known].mean()) if known.any() else None
-    return result

@@ -113,7 +113,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         maxmin --conformers-by fps --out designs/chosen`
 
         Example: `breadth design runs/mine/pool --n-molecules 20 --n-conformers 10
-        --unseen-molecules 10 --test-conformers 10 --out designs/held`""",
+        --unseen-molecules 10 --test-conformers 10 --out designs/held`
+
+        Example: `breadth design runs/mine/pool --budget 600 --n-molecules 60 --n-validation 60
+        --export-level gfn2 --export for-mace`""",
     ),
     "train": (
         "potentials",
@@ -132,7 +135,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
         The force MAE is over Cartesian components, averaged within a molecule, then over molecules.
 
-        Example: `breadth evaluate models/aspirin rmd17_aspirin_test_01.npz`""",
+        Example: `breadth evaluate models/aspirin rmd17_aspirin_test_01.npz`
+
+        Example: `breadth evaluate test.xyz --predictions mace.xyz --energy-key MACE_energy
+        --forces-key MACE_forces`""",
     ),
     "figures": (
         "study",

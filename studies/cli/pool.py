@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -55,7 +55,9 @@ def design(
     data: Path,
     /,
     *,
-    out: Path,
+    out: Path | None = None,
+    export: Path | None = None,
+    export_level: str | None = None,
     n_molecules: int,
     budget: int | None = None,
     n_conformers: int | None = None,
@@ -83,6 +85,10 @@ def design(
         A data set in any format that breadth reads.
     out
         Folder for train, validation and hold-outs, and design.json with the conformer ids.
+    export
+        Folder for the same as MACE, NequIP and SchNetPack read it, with a configuration for each.
+    export_level
+        Level of theory to export, where the data have several.
     n_molecules
         Molecules.
     budget
@@ -123,8 +129,16 @@ def design(
     from ...diversity import ConfigurationError, read
     from ...sampling.splits import HoldOuts
     from ..designing import choose_design, design_set, write_design
+    from ..export import export_design
+    from ..store import check_folder
     from .console import emit_json, output, table, tell_left_out
 
+    if out is None and export is None:
+        raise ConfigurationError("Name a folder: --out, --export for other packages, or both.")
+    if export_level is not None and export is None:
+        raise ConfigurationError("A level is exported to a folder: name it by --export.")
+    if export is not None and not dry_run:
+        check_folder(export)
     asked = choose_design(
         n_molecules=n_molecules,
         budget=budget,
@@ -154,18 +168,26 @@ def design(
     conformers = read(data)
     tell_left_out(conformers)
     rows, chosen = design_set(conformers, asked, hold_outs)
-    if dry_run:
-        parts = {
-            name: {
-                "n_conformers": len(index),
-                "n_molecules": conformers.select(index).n_molecules,
-            }
-            for name, index in rows.items()
+    parts: dict[str, Any] = {
+        name: {
+            "n_conformers": len(index),
+            "n_molecules": conformers.select(index).n_molecules,
         }
-    else:
+        for name, index in rows.items()
+    }
+    if export is not None and not dry_run:
+        export_design(conformers, rows, export, level=export_level)
+    if out is not None and not dry_run:
         parts = write_design(conformers, rows, out, format=format)
     if json:
-        emit_json({"out": str(out), "parts": parts, "n_labels_read": chosen.n_labels_read})
+        emit_json(
+            {
+                "out": None if out is None else str(out),
+                "export": None if export is None else str(export),
+                "parts": parts,
+                "n_labels_read": chosen.n_labels_read,
+            }
+        )
         return
     table(
         ["part", "molecules", "conformers", "file"],
@@ -173,7 +195,9 @@ def design(
             [name, str(p["n_molecules"]), str(p["n_conformers"]), str(p.get("file", "–"))]
             for name, p in parts.items()
         ],
-        title="planned" if dry_run else str(out),
+        title="planned" if dry_run else str(out or export),
     )
+    if export is not None and not dry_run:
+        output().print(f"{export}: how to train stands at the top of each configuration.")
     if chosen.n_labels_read:
         output().print(f"{chosen.n_labels_read} reference labels were read to choose.")

@@ -76,32 +76,66 @@ def evaluate(
     potential: Path,
     /,
     *data: Path,
+    predictions: Annotated[list[Path] | None, Parameter(consume_multiple=True, negative="")] = None,
+    energy_key: str | None = None,
+    forces_key: str | None = None,
     level: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Measure a potential's errors on data sets.
+    """Measure errors on data sets: a potential's, or those of predictions made elsewhere.
 
     Parameters
     ----------
     potential
-        Folder that `breadth train` or a study wrote.
+        Folder that `breadth train` or a study wrote. With --predictions it may be left out.
     data
         Data sets with labels, in any format that breadth reads.
+    predictions
+        Extended XYZ files, one for each other model, with its energies (eV) and forces (eV/Å) for
+        structures of the data, which are found by conformer id or position.
+    energy_key
+        Key of the energies in these files; energy by default.
+    forces_key
+        Key of the forces in these files; forces by default.
     level
         Level of theory to compare with, where the data have several.
     json
-        Print one JSON object (a list of them for several data sets).
+        Print one JSON object (a list of them for several data sets or models).
     """
-    from ...diversity import ConfigurationError, read
-    from ..single import evaluate_potential
+    from ...diversity import ConfigurationError, DataError, read
+    from ..evaluating import evaluate_predictions
     from .console import emit_json, table
 
+    ours: Path | None = potential
+    if predictions and not (potential / "potential.json").exists():
+        ours, data = None, (potential, *data)
+    if not predictions and (energy_key or forces_key):
+        raise ConfigurationError("Keys are those of predictions: name files by --predictions.")
     if not data:
         raise ConfigurationError("Name at least one data set: breadth evaluate POTENTIAL DATA …")
-    measured = [
-        {"data": str(path), **evaluate_potential(potential, read(path), level=level)}
-        for path in data
-    ]
+    measured = []
+    known = set()
+    for path in data:
+        conformers = read(path)
+        if ours is not None:
+            from ..single import evaluate_potential  # torch, which predictions do without
+
+            errors = evaluate_potential(ours, conformers, level=level)
+            measured.append({"data": str(path), **errors})
+        for file in predictions or ():
+            found = evaluate_predictions(
+                file, conformers, level=level, energy_key=energy_key, forces_key=forces_key
+            )
+            if found is not None:
+                known.add(file)
+                measured.append({"data": str(path), **found})
+    for file in predictions or ():
+        if file not in known:
+            raise DataError(
+                f"No structure of {file} is one of {', '.join(map(str, data))}: none has the same "
+                "atoms, in the same order, at the same positions. Predict for the structures as "
+                "they are in the data."
+            )
     if json:
         emit_json(measured[0] if len(measured) == 1 else measured)
         return
@@ -113,10 +147,15 @@ def evaluate(
         "energy_mae_per_atom": ("energy MAE, meV/atom", 1e3),
         "conformational_energy_mae": ("conformational energy MAE, meV", 1e3),
     }
+    if predictions:
+        scales["n_without_prediction"] = ("without a prediction", 1.0)
     rows = [
         [name, *(_scaled(m.get(key), scale) for m in measured)]
         for key, (name, scale) in scales.items()
     ]
+    if predictions:
+        models = [Path(m.get("predictions") or m["potential"]).name for m in measured]
+        rows.insert(0, ["model", *models])
     table(["", *(m["data"] for m in measured)], rows)
 
 
