@@ -19,6 +19,8 @@ from ruamel.yaml import YAML
 from breadth.diversity import ConfigurationError, ConformerSet, DataError, read, write
 from breadth.studies.export import export_design
 
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+CHOLINE = SHARED / "umlip_bias" / "choline_naive" / "10.xyz"
 ATOMS = {1: -13.6, 6: -1029.25, 8: -2041.0}  # eV
 ROWS = {
     "train": np.array([7, 0, 3, 1]),
@@ -114,6 +116,18 @@ def test_the_database_holds_every_part_with_units(data, exported):
             np.testing.assert_array_equal(rows[k].positions, data.positions[atoms])
             np.testing.assert_array_equal(rows[k].data["energy"], labels.energy[i : i + 1])
             np.testing.assert_array_equal(rows[k].data["forces"], labels.forces[atoms])
+
+
+@pytest.mark.skipif(not CHOLINE.exists(), reason="needs the data sets in ../shared/data")
+def test_periodic_structures_keep_cell_and_stress(tmp_path):
+    data = read(CHOLINE)
+    export_design(data, {"train": np.arange(6), "validation": np.arange(6, 10)}, tmp_path / "out")
+    again, original = read(tmp_path / "out" / "train.xyz"), data.select(np.arange(6))
+    assert again.id.tolist() == original.id.tolist()
+    assert again.pbc.all()
+    np.testing.assert_array_equal(again.labels().stress, original.labels().stress)
+    for i, atoms in enumerate(ase.io.read(tmp_path / "out" / "train.xyz", index=":")):
+        np.testing.assert_array_equal(atoms.cell.array, original.cell[i])
 
 
 def test_configurations_name_what_is_there(exported):
