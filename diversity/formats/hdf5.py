@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import takewhile
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def leaves(
     if address in seen or path.count("/") >= _DEPTH:
         return
     seen.add(address)
-    if path and any(mark in group for mark in marks):
+    if path and any(mark.encode() in group.id for mark in marks):
         yield path, group
         return
     for name in group:
@@ -64,11 +65,16 @@ def member(group: Any, name: str) -> Any:
     """
     import h5py
 
-    if name not in group:
+    # The low level of h5py: QM7-X has thirty million data sets of a few numbers each.
+    key = name.encode()
+    if key not in group.id:
         raise Fault(f"there is no data set {name!r}")
-    if group.get(name, getlink=True, getclass=True) is not h5py.HardLink:
+    if group.id.links.get_info(key).type != h5py.h5l.TYPE_HARD:
         raise Fault(f"{name!r} is a link, which may lead to another file, and is not followed")
-    return group[name]
+    found = h5py.h5o.open(group.id, key)
+    if isinstance(found, h5py.h5d.DatasetID):
+        return h5py.Dataset(found)
+    return h5py.Group(found) if isinstance(found, h5py.h5g.GroupID) else found
 
 
 def dataset(group: Any, name: str, shape: tuple[int | None, ...], kinds: str = "fiu") -> Any:
@@ -91,9 +97,9 @@ def dataset(group: Any, name: str, shape: tuple[int | None, ...], kinds: str = "
     import h5py
 
     found = member(group, name)
-    if not isinstance(found, h5py.Dataset) or found.dtype.kind not in kinds:
+    if not isinstance(found, h5py.Dataset) or (kind := found.id.dtype).kind not in kinds:
         raise Fault(f"{name!r} is not a data set of the right type")
-    have = found.shape
+    have = found.id.shape
     fit = have is not None and len(have) == len(shape)
     if not fit or any(b is not None and a != b for a, b in zip(have, shape, strict=True)):
         wanted = ", ".join("any" if s is None else str(s) for s in shape)
@@ -101,10 +107,11 @@ def dataset(group: Any, name: str, shape: tuple[int | None, ...], kinds: str = "
     # What has a place in the file is stored in it; else it is packed, or lies elsewhere.
     if found.id.get_offset() is None and (found.external or found.is_virtual):
         raise Fault(f"{name!r} lies in another file, which is not read")
-    if found.nbytes > 1_000_000:
+    size = prod(have) * kind.itemsize
+    if size > 1_000_000:
         # No filter of HDF5 packs more than a thousand to one: what is larger is a damaged length.
         stored = found.id.get_storage_size()
-        if found.nbytes > 2000 * stored or stored > found.file.id.get_filesize():
+        if size > 2000 * stored or stored > found.file.id.get_filesize():
             raise Fault(f"{name!r} is larger than the file")
     return found
 
@@ -119,8 +126,8 @@ def atomic_numbers(group: Any, name: str) -> np.ndarray:
     """
     from ase.data import atomic_numbers as by_symbol
 
-    found = member(group, name) if name in group else None
-    if found is None or len(getattr(found, "shape", None) or ()) not in (1, 2):
+    found = member(group, name)
+    if len(getattr(found, "shape", None) or ()) not in (1, 2):
         raise Fault(f"there are no atomic numbers {name!r}")
     values = dataset(group, name, (None,) * len(found.shape), kinds="fiuSO")[()]
     if values.dtype.kind in "SO":
@@ -149,7 +156,8 @@ def text(group: Any, name: str) -> str:
 def scaled(values: np.ndarray, factor: float) -> np.ndarray:
     """Return values times a factor, computed in float64, in the precision of the file."""
     kind = values.dtype if values.dtype in (np.float32, np.float64) else np.float64
-    return (values.astype(np.float64) * factor).astype(kind)
+    with np.errstate(over="ignore"):  # what leaves the range becomes infinite and is set aside
+        return (values.astype(np.float64) * factor).astype(kind)
 
 
 def extras(

@@ -62,11 +62,12 @@ def _blocks(group: Any, path: str, file_name: str, level: str | None) -> Iterato
         raise Fault("'atNUM' is not a list")
     n = len(numbers)
     levels: dict[str, dict[str, np.ndarray]] = {}
+    held = set(group)
     for name, (energy, forces) in _LEVELS.items():
         labels = {}
-        if energy in group:
+        if energy in held:
             labels["energy"] = hdf5.dataset(group, energy, (1,))[()].astype(np.float64)
-        if forces and forces in group:
+        if forces in held:
             labels["forces"] = hdf5.scaled(hdf5.dataset(group, forces, (n, 3))[()], 1.0)[None]
         if labels:
             levels[level if level is not None and name == LEVEL else name] = labels
