@@ -51,11 +51,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "describe": (
         "data",
-        """Say what is in a data set.
+        """Say what is in data sets, what is wrong with them, and what they share.
 
-        Molecules, conformers, elements, and labels by level of theory.
+        Molecules, conformers, elements, labels by level of theory; an audit of labels, geometries
+        and states that names the worst records; of several files, the conformers, molecules and
+        scaffolds in both of each pair.
 
-        Example: `breadth describe aspirin.npz --json`""",
+        Example: `breadth describe aspirin.npz --json`
+
+        Example: `breadth describe train.xyz test.xyz`""",
     ),
     "map": (
         "maps",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -14,8 +15,9 @@ def describe(
     level: str | None = None,
     identity: str = "auto",
     skip_bad: Annotated[bool, Parameter(negative="")] = False,
+    audit: bool = True,
 ) -> None:
-    """Say what is in a data set: molecules, conformers, elements, labels by level of theory.
+    """Say what is in data sets, what is wrong with them, and what they share.
 
     Parameters
     ----------
@@ -23,31 +25,80 @@ def describe(
         Data sets in any format that breadth reads: native folders, extended XYZ, rMD17 npz, ASE
         databases.
     json
-        Print one JSON object (a list of them for several files).
+        Print one JSON object; for several files it holds files and leakage.
     level
         Name of the level of theory of the file's main labels, where the file does not say.
     identity
         How records are told to be of one molecule: auto, identifier, ordered, graph or formula.
     skip_bad
         Leave records out that cannot be read, and count them, instead of stopping.
+    audit
+        Check labels, geometries and states, and what the files share.
     """
     from ...diversity import ConfigurationError, read
+    from ...diversity.audit import CHECKS, leakage
+    from ...diversity.audit import audit as audit_set
     from ...diversity.describe import describe as describe_set
-    from .console import emit_json, listing
+    from .console import emit_json, listing, progress_bar, table
 
     if not files:
         raise ConfigurationError("Name at least one file: breadth describe FILE …")
-    described = []
-    for path in files:
-        conformers = read(path, level=level, identity=identity, skip_bad=skip_bad)
-        described.append({"file": str(path), **describe_set(conformers)})
+    if len(set(files)) < len(files):
+        raise ConfigurationError("A file is named twice. Name each file once.")
+    sets = {
+        str(path): read(path, level=level, identity=identity, skip_bad=skip_bad) for path in files
+    }
+    described: list[dict[str, Any]] = []
+    shared: list[dict[str, Any]] = []
+    with progress_bar() as show:
+        steps = itertools.count()
+        total = len(sets) * len(CHECKS) + len(sets) * (len(sets) - 1) // 2
+
+        def tell(step: str) -> None:
+            show("audit", next(steps), total)
+
+        for name, conformers in sets.items():
+            found = {"audit": audit_set(conformers, progress=tell)} if audit else {}
+            described.append({"file": name, **describe_set(conformers), **found})
+        if audit and len(sets) > 1:
+            shared = leakage(sets, progress=tell)
     if json:
-        emit_json(described[0] if len(described) == 1 else described)
+        several = {"files": described, **({"leakage": shared} if audit else {})}
+        emit_json(described[0] if len(described) == 1 else several)
         return
     for content in described:
         # What a level tells stands there, and need not be said twice.
         said = {"file", "units", "energy_range", "force_range", "force_norm_range", "n_periodic"}
+        said |= {"audit"}
         listing({k: v for k, v in content.items() if k not in said}, content["file"])
+        if audit:
+            table(["audit", "verdict", "worst records"], _verdicts(content["audit"]), left=3)
+    if shared:
+        columns = ("conformers", "near_conformers", "conflicts", "molecules", "scaffolds")
+        rows = [
+            [
+                " and ".join(pair["files"]),
+                *("–" if pair[key] is None else str(pair[key]) for key in columns),
+            ]
+            for pair in shared
+        ]
+        names = ["", *(column.replace("_", " ") for column in columns)]
+        table(names, rows, "what two files share")
+
+
+def _verdicts(entries: list[dict[str, Any]]) -> list[list[str]]:
+    """Return a line for each check: its name, its verdict, the worst record or what to know."""
+    rows = []
+    for entry in entries:
+        verdict = {True: "ok", None: "not judged"}.get(
+            entry["passed"], f"{entry['count']} of {entry['n_checked']}"
+        )
+        worst = "; ".join(f"{one['record']}: {one['what']}" for one in entry["worst"][:1])
+        others = [one["record"].rpartition("#")[2] for one in entry["worst"][1:]]
+        if others:
+            worst += f" (then #{', #'.join(others)})"
+        rows.append([entry["check"].replace("_", " "), verdict, worst or entry["note"]])
+    return rows
 
 
 def convert(

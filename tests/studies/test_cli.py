@@ -140,9 +140,35 @@ def test_describe_says_what_the_sources_state(run_breadth):
     assert 1 < content["force_range"][1] < 20  # eV/Å
     choline = SHARED / "umlip_bias" / "choline_naive" / "50.xyz"
     acac = SHARED / "acac" / "train_600K.xyz"
-    both = json.loads(run_breadth("describe", choline, acac, "--json").stdout)
+    several = json.loads(run_breadth("describe", choline, acac, "--json").stdout)
+    both = several["files"]
+    assert [pair["conformers"] for pair in several["leakage"]] == [0]
     assert (both[0]["n_conformers"], both[0]["n_reference_atoms"]) == (50, 7)
     assert (both[1]["n_conformers"], both[1]["n_molecules"]) == (500, 1)
+
+
+def test_describe_ends_with_a_verdict(tmp_path, run_breadth):
+    frame = "3\nenergy={} {}Properties=species:S:1:pos:R:3{}\n"
+    water = ("O 0 0 0", "H 0.96 0 0", "H -0.24 0.93 0")
+    bare = frame.format(-2080.0, "", "") + "\n".join(water) + "\n"
+    pushed = frame.format(-2080.0, "multiplicity=2 ", ":forces:R:3")
+    pushed += "\n".join(f"{atom} 0.1 0 0" for atom in water) + "\n"
+    (tmp_path / "a.xyz").write_text(bare + bare)
+    (tmp_path / "b.xyz").write_text(pushed)
+    told = json.loads(run_breadth("describe", "a.xyz", "--json", cwd=tmp_path).stdout)
+    audit = {entry["check"]: entry for entry in told["audit"]}
+    assert (audit["missing_labels"]["count"], audit["missing_labels"]["passed"]) == (2, False)
+    assert audit["exact_duplicates"]["worst"][0]["record"].endswith("a.xyz#1")
+    assert audit["energy_forces"]["passed"] is None
+    shown = run_breadth("describe", "a.xyz", "b.xyz", cwd=tmp_path).stdout
+    for words in ("missing labels", "2 of 2", "(then #1)", "100 meV/Å", "multiplicity 2", "share"):
+        assert words in shown
+    quick = json.loads(run_breadth("describe", "a.xyz", "b.xyz", "--json", "--no-audit",
+                                   cwd=tmp_path).stdout)  # fmt: skip
+    assert "audit" not in quick["files"][0]
+    assert "leakage" not in quick
+    twice = run_breadth("describe", "a.xyz", "a.xyz", cwd=tmp_path, check=False)
+    assert "named twice" in twice.stderr
 
 
 def _limit_file_size():
