@@ -150,6 +150,7 @@ def chunks(
     """
     pending: ConformerSet | None = None  # one set waits, for records set aside after it
     aside: list[SetAside] = []
+    told: dict[str, tuple[str, str]] = {}
     for records, faults in _gathered(path, layout, level, identity, skip_bad, progress):
         aside += faults
         kept = [r for r in records if not _unusable(r, aside)]
@@ -170,13 +171,13 @@ def chunks(
         aside = []
         if pending is not None:
             yield pending
-        pending = made
+        pending = _as_told_before(made, told)
     if pending is None:
         why = f": {aside[0].record}: {aside[0].reason}" if aside else ""
         raise DataError(f"{path} has no record that can be used{why}.")
     if aside:
-        told = [*pending.metadata.get("set_aside", []), *(a._asdict() for a in aside)]
-        pending = replace(pending, metadata={**pending.metadata, "set_aside": told})
+        left = [*pending.metadata.get("set_aside", []), *(a._asdict() for a in aside)]
+        pending = replace(pending, metadata={**pending.metadata, "set_aside": left})
     yield pending
 
 
@@ -191,6 +192,24 @@ def refuse_write(path: Path, layout: Layout) -> NoReturn:
         f"Cannot write {path}: {layout.title} is read and not written. Choose the native form (a "
         "name without ending) or extended XYZ (.xyz)."
     )
+
+
+def _as_told_before(made: ConformerSet, told: dict[str, tuple[str, str]]) -> ConformerSet:
+    """Give a molecule the SMILES and constitution of the chunk in which it came first.
+
+    Two stereoisomers are one molecule by their graph, and have two SMILES; chunks that differed in
+    them could not be joined.
+    """
+    m = made.molecules
+    if not len(m):  # isolated atoms alone
+        return made
+    rows = zip(m.key.tolist(), m.smiles.tolist(), m.constitution.tolist(), strict=True)
+    first = [
+        told.setdefault(key, (smiles, whole)) if smiles or whole != key else (smiles, whole)
+        for key, smiles, whole in rows
+    ]
+    smiles, constitution = (np.array(column, dtype=np.str_) for column in zip(*first, strict=True))
+    return replace(made, molecules=replace(m, smiles=smiles, constitution=constitution))
 
 
 def _unusable(record: Record, aside: list[SetAside]) -> bool:

@@ -480,6 +480,39 @@ def test_a_file_converted_in_chunks_is_the_file_read_at_once(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "set.h5"]
 
 
+@pytest.mark.parametrize("identity", ["graph", "formula"])
+def test_stereoisomers_in_two_chunks_are_joined_by_their_graph(tmp_path, monkeypatch, identity):
+    from rdkit import Chem
+    from rdkit.Chem import AllChem
+
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        for name, smiles in (("E", "F/C=C/F"), ("Z", "F/C=C\\F")):
+            molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
+            AllChem.EmbedMolecule(molecule, randomSeed=1)
+            numbers = [a.GetAtomicNum() for a in molecule.GetAtoms()]
+            geometry = molecule.GetConformer().GetPositions()
+            put_spice(file, name, smiles, numbers, shaken(geometry, 3, scale=0.01))
+    assert read(path).n_molecules == 2
+    whole = read(path, identity=identity)
+    assert whole.n_molecules == 1
+    monkeypatch.setattr(grouped, "CHUNK_CONFORMERS", 1)
+    convert_to_native(path, tmp_path / "out", identity=identity)
+    assert_equal_sets(whole, read(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("name", ["a", "zzz"])
+def test_isolated_atoms_become_reference_energies_in_whichever_chunk(tmp_path, monkeypatch, name):
+    path = ani1x_file(tmp_path / "a.h5")
+    with h5py.File(path, "r+") as file:
+        atom = {"atomic_numbers": [1], "coordinates": np.zeros((1, 1, 3), np.float32)}
+        put(file.create_group(name), **atom, **{"wb97x_dz.energy": np.array([-0.5])})
+    monkeypatch.setattr(grouped, "CHUNK_CONFORMERS", 1)
+    assert convert_to_native(path, tmp_path / "out").n_conformers == 7
+    references = read(tmp_path / "out").labels("wb97x_dz").reference_energies
+    assert dict(references) == {1: pytest.approx(-0.5 * HARTREE)}
+
+
 def test_a_conversion_that_fails_leaves_nothing(tmp_path, monkeypatch):
     path = spice_file(tmp_path / "a.h5")
     with h5py.File(path, "r+") as file:
