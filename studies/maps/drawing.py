@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ...analysis.figures.map import feature_map
+from ...analysis.figures.feature_map import feature_map
 from ...analysis.figures.style import Column, save
 from ...diversity import ConfigurationError, ConformerSet
 from ..registry import featurizer

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from breadth.analysis.figures.map import feature_map
+from breadth.analysis.figures.feature_map import feature_map
 from breadth.analysis.figures.style import save
 
 

@@ -97,8 +97,9 @@ def test_entropy_equals_the_double_sum(columns: list[tuple[int, int]], n: int) -
         phase = np.radians(m * angles[:, t])
         kappa = 1 / (m * np.radians(BANDWIDTH)) ** 2
         kernel = np.exp(kappa * (np.cos(phase[:, None] - phase) - 1))
-        # One cell of the grid is 1° of the period; the kernel's smallest width is 15°.
-        assert ours[t] == pytest.approx(-np.log(kernel.mean(0)).mean(), abs=0.01)
+        # One cell of the grid is 1° of the period; the kernel's smallest width is 15°. Few angles
+        # have steep flanks between them, where half a cell weighs most.
+        assert ours[t] == pytest.approx(-np.log(kernel.mean(0)).mean(), abs=0.03)
     assert (ours <= np.log(n) + 1e-9).all()
     assert (ours >= 0).all()
     assert (ceiling <= np.log(n) + 1e-9).all()
