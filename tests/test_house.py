@@ -1,5 +1,6 @@
 """The shape of the house: arrows point down, front doors are short, the package is whole."""
 
+import builtins
 import subprocess
 import sys
 from importlib import metadata
@@ -41,3 +42,9 @@ def test_installed_version_is_the_source_version():
     import breadth
 
     assert metadata.version("breadth") == breadth.__version__
+
+
+def test_no_module_shadows_a_builtin():
+    # A package's own names would be shadowed with it: `map` in __init__.py, once map.py is loaded.
+    found = [path for wing in WINGS for path in (ROOT / wing).rglob("*.py")]
+    assert [str(path) for path in found if path.stem in dir(builtins)] == []
