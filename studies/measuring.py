@@ -61,7 +61,7 @@ MEASURES: dict[str, str] = {
 
 def measures_unit(*, pool: Unit, train: Unit, level: str, seed: int) -> Unit:
     """Return the unit that measures the conformers of a selection."""
-    return Unit("measures", 1, {"level": level}, {"pool": pool.key, "train": train.key}, seed)
+    return Unit("measures", 2, {"level": level}, {"pool": pool.key, "train": train.key}, seed)
 
 
 def run_measures(unit: Unit, store: Store, folder: Path) -> None:
