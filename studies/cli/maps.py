@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from .counts import Count, Natural
+
 
 def map(
     *files: Path,
@@ -17,8 +19,8 @@ def map(
     color: Literal["set", "molecule", "element", "energy", "force_norm"] | None = None,
     column: Literal["single", "double"] = "single",
     page: Annotated[bool, Parameter(negative="")] = False,
-    max_points: int = 10_000,
-    random_state: int = 0,
+    max_points: Count = 10_000,
+    random_state: Natural = 0,
     label_level: str | None = None,
     identity: str = "auto",
     skip_bad: Annotated[bool, Parameter(negative="")] = False,

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from .counts import Count, Natural
+
 
 def measure(
     *files: Path,
@@ -17,7 +19,7 @@ def measure(
     level: str | None = None,
     identity: str = "auto",
     skip_bad: Annotated[bool, Parameter(negative="")] = False,
-    random_state: int = 0,
+    random_state: Natural = 0,
     out: Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -92,13 +94,13 @@ def compare(
     *files: Path,
     descriptor: str = "compact",
     bandwidth: float | None = None,
-    n_molecules: int | None = None,
-    n_conformers: int | None = None,
-    repeats: int = 5,
+    n_molecules: Count | None = None,
+    n_conformers: Count | None = None,
+    repeats: Count = 5,
     level: str | None = None,
     identity: str = "auto",
     skip_bad: Annotated[bool, Parameter(negative="")] = False,
-    random_state: int = 0,
+    random_state: Natural = 0,
     out: Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -190,12 +192,12 @@ def select(
     *,
     by: str,
     level: Literal["molecules", "conformers", "structures"],
-    budget: int,
+    budget: Count,
     out: Path,
     given: Path | None = None,
     descriptor: str = "compact",
     label_level: str | None = None,
-    random_state: int = 0,
+    random_state: Natural = 0,
     set: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     isolated_atoms: Annotated[bool, Parameter(negative="")] = False,
     format: str | None = None,

@@ -7,13 +7,15 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from .counts import Count, Natural
+
 
 def pool(
     *,
     out: Path,
     config: Path | None = None,
     set: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
-    workers: int | None = None,
+    workers: Count | None = None,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -58,16 +60,16 @@ def design(
     out: Path | None = None,
     export: Path | None = None,
     export_level: str | None = None,
-    n_molecules: int,
-    budget: int | None = None,
-    n_conformers: int | None = None,
-    n_validation: int = 0,
-    unseen_molecules: int = 0,
-    unseen_scaffolds: int = 0,
-    larger_than: int | None = None,
-    larger_molecules: int = 0,
-    test_conformers: int = 0,
-    random_state: int = 0,
+    n_molecules: Count,
+    budget: Count | None = None,
+    n_conformers: Count | None = None,
+    n_validation: Natural = 0,
+    unseen_molecules: Natural = 0,
+    unseen_scaffolds: Natural = 0,
+    larger_than: Natural | None = None,
+    larger_molecules: Natural = 0,
+    test_conformers: Natural = 0,
+    random_state: Natural = 0,
     molecules_by: str = "random",
     conformers_by: str = "random",
     descriptor: str = "compact",

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from .counts import Count
+
 
 def train(
     data: Path,
@@ -16,7 +18,7 @@ def train(
     config: Path | None = None,
     set: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     level: str | None = None,
-    threads: int = 1,
+    threads: Count = 1,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -46,10 +48,11 @@ def train(
     from ...diversity import read
     from ..configuration import dump, load
     from ..single import TrainConfiguration, train_potential
-    from .console import emit_json, listing, output, progress_bar
+    from .console import emit_json, listing, output, progress_bar, tell_left_out
 
     asked = load(TrainConfiguration, path=config, overrides=set or ())
     conformers = read(data)
+    tell_left_out(conformers)
     conformers.labels(level)
     if dry_run:
         if json:
@@ -104,7 +107,7 @@ def evaluate(
     """
     from ...diversity import ConfigurationError, DataError, read
     from ..evaluating import evaluate_predictions
-    from .console import emit_json, table
+    from .console import emit_json, table, tell_left_out
 
     ours: Path | None = potential
     if predictions and not (potential / "potential.json").exists():
@@ -117,6 +120,7 @@ def evaluate(
     known = set()
     for path in data:
         conformers = read(path)
+        tell_left_out(conformers)
         if ours is not None:
             from ..single import evaluate_potential  # torch, which predictions do without
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from .counts import Count
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -17,7 +19,7 @@ def tradeoff(
     preset: str | None = None,
     config: Path | None = None,
     set: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
-    workers: int | None = None,
+    workers: Count | None = None,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:

@@ -1,6 +1,7 @@
 """The command line as a user meets it: results, JSON, refusals without tracebacks."""
 
 import json
+import re
 import resource
 import time
 from pathlib import Path
@@ -219,6 +220,35 @@ def test_bad_input_is_one_paragraph_without_traceback(case, tmp_path, run_breadt
     assert result.stderr.startswith("error: ")
     assert result.stderr.strip().count("\n") == 0, "one paragraph"
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "why"),
+    [
+        (("--budget", "1.5"), "'1.5' is no whole number"),
+        (("--budget", "0"), "0: it must be 1 or more"),
+        (("--random-state", "-1"), "-1: it must be 0 or more"),
+    ],
+)
+def test_counts_are_whole_numbers(pool, option, why, tmp_path, run_breadth):
+    result = run_breadth(
+        *("design", pool[0] / "pool", "--n-molecules", 2, "--out", tmp_path / "x", *option),
+        check=False,
+    )
+    assert result.returncode == 2  # a fault of usage
+    assert why in result.stdout + result.stderr
+
+
+def test_commands_tell_which_records_they_go_without(pool, tmp_path, run_breadth):
+    frames = tmp_path / "some.xyz"
+    write(read(pool[0] / "pool"), frames)
+    frames.write_text(re.sub(r" energy=\S+", " energy=nan", frames.read_text(), count=1))
+    result = run_breadth(
+        *("train", frames, "--out", tmp_path / "model"),
+        *("--set", "potential.n_features=8", "training.n_updates=2", "n_validation=0"),
+    )
+    assert "left out" in result.stderr
+    assert "left out" in run_breadth("evaluate", tmp_path / "model", frames).stderr
 
 
 def test_debug_shows_the_traceback(tmp_path, run_breadth):
