@@ -240,15 +240,15 @@ def test_counts_are_whole_numbers(pool, option, why, tmp_path, run_breadth):
 
 
 def test_commands_tell_which_records_they_go_without(pool, tmp_path, run_breadth):
-    frames = tmp_path / "some.xyz"
+    frames, level = tmp_path / "some.xyz", ("--level", "gfn2")
     write(read(pool[0] / "pool"), frames)
     frames.write_text(re.sub(r" energy=\S+", " energy=nan", frames.read_text(), count=1))
     result = run_breadth(
-        *("train", frames, "--out", tmp_path / "model"),
+        *("train", frames, *level, "--out", tmp_path / "model"),
         *("--set", "potential.n_features=8", "training.n_updates=2", "n_validation=0"),
     )
     assert "left out" in result.stderr
-    assert "left out" in run_breadth("evaluate", tmp_path / "model", frames).stderr
+    assert "left out" in run_breadth("evaluate", tmp_path / "model", frames, *level).stderr
 
 
 def test_debug_shows_the_traceback(tmp_path, run_breadth):
