@@ -18,6 +18,7 @@ from .potentials import (
 from .prediction import predict
 from .references import References, reference_energies
 from .state import FitResult
+from .tasks import PriorTask
 from .trainer import fit
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "PaiNN",
     "Potential",
     "PotentialCalculator",
+    "PriorTask",
     "References",
     "SchNet",
     "TrainingConfig",

@@ -194,12 +194,15 @@ class Targets:
     forces : Tensor, shape (B, N, 3)
         In eV/Å; zero where there is no atom.
     has_energy, has_forces : Tensor of bool, shape (B,)
+    molecule : Tensor of int64, shape (B,)
+        Equal where structures are of one molecule.
     """
 
     energy: Tensor
     forces: Tensor
     has_energy: Tensor
     has_forces: Tensor
+    molecule: Tensor
 
 
 class FrameStore:
@@ -248,6 +251,7 @@ class FrameStore:
             self._forces = put(labels.forces[atoms], dtype)
             self._has_energy = put(labels.has_energy[rows])
             self._has_forces = put(labels.has_forces[rows])
+            self._molecule = put(data.molecule[rows])
             if not (labels.has_energy[rows] | labels.has_forces[rows]).all():
                 bad = int(rows[~(labels.has_energy[rows] | labels.has_forces[rows])][0])
                 raise DataError(
@@ -267,7 +271,11 @@ class FrameStore:
         batch, rows, atoms = self._cut(index)
         forces = self._forces[atoms] * batch.mask[..., None]
         return batch, Targets(
-            self._energy[rows], forces, self._has_energy[rows], self._has_forces[rows]
+            self._energy[rows],
+            forces,
+            self._has_energy[rows],
+            self._has_forces[rows],
+            self._molecule[rows],
         )
 
     def _cut(self, index: np.ndarray) -> tuple[Batch, Tensor, Tensor]:

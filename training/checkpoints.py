@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..diversity.errors import DataError
-from .potentials import POTENTIALS, Potential, build_potential
+from .potentials import Potential, build_potential, name_of
 
 WEIGHTS, MANIFEST, STATE = "weights.safetensors", "potential.json", "state.safetensors"
 FORMAT = 1
@@ -38,13 +38,6 @@ def _portable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
 
 
-def _name_of(potential: Potential) -> str:
-    for name, kind in POTENTIALS.items():
-        if type(potential) is kind:
-            return name
-    raise TypeError(f"{type(potential).__name__} is not registered in POTENTIALS")
-
-
 def save_potential(
     directory: str | Path, potential: Potential, meta: Mapping[str, Any] | None = None
 ) -> None:
@@ -63,7 +56,7 @@ def save_potential(
     dtype = next(potential.parameters()).dtype
     manifest = {
         "format": FORMAT,
-        "name": _name_of(potential),
+        "name": name_of(potential),
         "hyper": potential.hyper,
         "dtype": str(dtype).removeprefix("torch."),
         "meta": dict(meta or {}),

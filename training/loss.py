@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from .batches import Batch, FrameStore, Targets
-from .configuration import TrainingConfig
 from .potentials import Potential, energy_and_forces
 from .potentials.base import reference_sum
 
@@ -15,14 +16,27 @@ from .potentials.base import reference_sum
 SMOOTH = 0.01
 
 
+class LossWeights(Protocol):
+    """What has weights of the two parts of the loss: the configurations have."""
+
+    @property
+    def energy_weight(self) -> float:
+        """w_E."""
+
+    @property
+    def force_weight(self) -> float:
+        """w_F."""
+
+
 def batch_loss(
     potential: Potential,
     batch: Batch,
     targets: Targets,
     level: str,
-    config: TrainingConfig,
+    config: LossWeights,
     *,
     differentiable: bool,
+    conformational: bool = False,
 ) -> Tensor:
     """Return w_E ⟨|ΔE| / (√N σ)⟩ + w_F ⟨‖ΔF_i‖ / σ⟩, with |x| smoothed to √(x² + SMOOTH²).
 
@@ -35,21 +49,36 @@ def batch_loss(
     potential : Potential
     batch, targets : Batch, Targets
     level : str
-    config : TrainingConfig
-        For the weights.
+    config : LossWeights
     differentiable : bool
         Keep the graph, for gradients of the loss.
+    conformational : bool
+        Take the mean of each molecule in the batch off ΔE: what an energy is worth of which only
+        differences between conformers mean something, such as a force field's. A molecule that
+        stands in the batch once then teaches by its forces alone.
     """
     energies, forces = energy_and_forces(
         potential, batch, level=level, differentiable=differentiable, references=False
     )
     scale = potential.scales[potential.level_index(level)]
-    above = (targets.energy - reference_sum(potential, batch, level)).to(energies.dtype)
-    wrong = (energies - above) / (scale * batch.mask.sum(1).sqrt())
+    above = targets.energy - reference_sum(potential, batch, level)
+    if conformational:
+        # In float64: references that were never fitted may leave hundreds of eV.
+        wrong = _without_means(energies.double() - above, targets).to(energies.dtype)
+    else:
+        wrong = energies - above.to(energies.dtype)
+    wrong = wrong / (scale * batch.mask.sum(1).sqrt())
     off = (forces - targets.forces) / scale
     loss_e = _mean(wrong.square(), targets.has_energy)
     loss_f = _mean(off.square().sum(-1), targets.has_forces[:, None] & batch.mask)
     return config.energy_weight * loss_e + config.force_weight * loss_f
+
+
+def _without_means(x: Tensor, targets: Targets) -> Tensor:
+    """Take each molecule's mean over its structures with energies off, shape (B,)."""
+    same = targets.molecule[:, None] == targets.molecule
+    same = (same & targets.has_energy).to(x.dtype)
+    return x - same @ x / same.sum(1).clamp(min=1)
 
 
 def _mean(squares: Tensor, there: Tensor) -> Tensor:
@@ -57,12 +86,27 @@ def _mean(squares: Tensor, there: Tensor) -> Tensor:
     return sizes.sum() / there.sum().clamp(min=1)
 
 
-def mean_loss(potential: Potential, store: FrameStore, level: str, config: TrainingConfig) -> float:
+def mean_loss(
+    potential: Potential,
+    store: FrameStore,
+    level: str,
+    config: LossWeights,
+    *,
+    conformational: bool = False,
+) -> float:
     """Return the loss of all frames of a store, batches of 64 weighted by their sizes."""
     total = 0.0
     for start in range(0, len(store), 64):
         rows = np.arange(start, min(start + 64, len(store)))
         batch, targets = store.labelled(rows)
-        loss = batch_loss(potential, batch, targets, level, config, differentiable=False)
+        loss = batch_loss(
+            potential,
+            batch,
+            targets,
+            level,
+            config,
+            differentiable=False,
+            conformational=conformational,
+        )
         total += float(loss) * len(rows)
     return total / len(store)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..diversity.errors import ConfigurationError
 from .checkpoints import load_state, save_state
@@ -29,11 +30,14 @@ class FitResult:
         `monitor_update` and one array for each value that the monitor returned.
     updates : int
         Updates done; fewer than asked only after early stopping.
+    left_out : int
+        Conformers of the prior's task that were left out, since the prior gave no label.
     """
 
     potential: Potential
     history: dict[str, np.ndarray]
     updates: int
+    left_out: int = 0
 
 
 class TrainingState:
@@ -46,15 +50,20 @@ class TrainingState:
     potential : Potential
         Trained in place.
     config : TrainingConfig
+    frozen : collection of str
+        Names of parameters that stay as they are, weight decay included.
     """
 
-    def __init__(self, potential: Potential, config: TrainingConfig) -> None:
+    def __init__(
+        self, potential: Potential, config: TrainingConfig, frozen: Collection[str] = ()
+    ) -> None:
         self.potential, self.config = potential, config
         self.average = copy.deepcopy(potential).requires_grad_(False)
         # All weights are views of one tensor: clipping, AdamW and mean are one operation each.
-        self.weights = _flattened(potential)
-        self.mean = _flattened(self.average)
-        self.parameters = list(potential.parameters())
+        self.parameters, self.weights = _flattened(potential, frozen)
+        _, self.mean = _flattened(self.average, frozen)
+        for name in frozen:
+            potential.get_parameter(name).requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
             [self.weights], lr=0.0, weight_decay=config.weight_decay, fused=True
         )
@@ -148,12 +157,12 @@ class TrainingState:
         return FitResult(self.average.eval(), history, self.update)
 
 
-def _flattened(potential: Potential) -> Tensor:
-    """Make all parameters views of one tensor, in their order, and return it."""
-    parameters = list(potential.parameters())
+def _flattened(potential: Potential, frozen: Collection[str]) -> tuple[list[nn.Parameter], Tensor]:
+    """Make all parameters but the frozen ones views of one tensor, in their order."""
+    parameters = [p for name, p in potential.named_parameters() if name not in frozen]
     flat = torch.cat([p.detach().flatten() for p in parameters])
     begin = 0
     for p in parameters:
         p.data = flat[begin : begin + p.numel()].view_as(p)
         begin += p.numel()
-    return flat.requires_grad_(parameters[0].requires_grad)
+    return parameters, flat.requires_grad_(parameters[0].requires_grad)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,19 @@ import torch
 
 from ..diversity.conformers import ConformerSet
 from ..diversity.errors import BreadthError, ConfigurationError, DataError
-from ..diversity.randomness import seed_sequence
-from .batches import FrameStore
 from .configuration import TrainingConfig, choose_device
-from .loss import batch_loss, mean_loss
-from .order import BatchOrder, canonical
-from .potentials import Potential, build_potential
-from .references import reference_energies
+from .order import canonical
+from .potentials import Potential
+from .starting import continued_references, hyper_parameters, initial_potential
 from .state import FitResult, TrainingState
+from .tasks import PriorTask, Task, prior_rows
 
 Monitor = Callable[[int, Potential], Mapping[str, float]]
 Progress = Callable[[int, int, float], None]
 
 
 def fit(
-    potential: Mapping[str, Any],
+    potential: Mapping[str, Any] | None,
     data: ConformerSet,
     *,
     level: str,
@@ -40,6 +39,11 @@ def fit(
     monitor: Monitor | None = None,
     monitor_at: Iterable[int] = (),
     progress: Progress | None = None,
+    prior: PriorTask | None = None,
+    levels: Sequence[str] = (),
+    start: Potential | None = None,
+    frozen: Sequence[str] = (),
+    conformational: bool = False,
 ) -> FitResult:
     """Fit a potential.
 
@@ -48,8 +52,9 @@ def fit(
 
     Parameters
     ----------
-    potential : mapping
-        `name` and hyper-parameters for :func:`~breadth.training.build_potential`.
+    potential : mapping or None
+        `name` and hyper-parameters for :func:`~breadth.training.build_potential`; None takes
+        those of `start`.
     data : ConformerSet
     level : str
         Level of theory to learn.
@@ -67,6 +72,17 @@ def fit(
         Updates, counted from 1; the last one is 'config.n_updates'.
     progress : callable, optional
         Called as ``progress(update, n_updates, loss)`` after each update.
+    prior : PriorTask, optional
+        Learn the labels of a prior beside, with a head of its own (joint training).
+    levels : sequence of str
+        Further heads, which stay untrained in this fit.
+    start : Potential, optional
+        Begin with its weights, which keep their levels. A level that it knows keeps its scale,
+        and its references as :func:`~breadth.training.starting.continued_references` says.
+    frozen : sequence of str
+        Names of parameters that stay as they are. Heads that nothing is learnt for always do.
+    conformational : bool
+        Learn energy differences between conformers of one molecule alone, not energies.
 
     Returns
     -------
@@ -77,7 +93,7 @@ def fit(
     DataError
         If there is nothing to learn from, or reference energies are ill-posed.
     ConfigurationError
-        If the folder holds another fit.
+        If the folder holds another fit, or options contradict each other.
     BreadthError
         If the loss becomes NaN or infinite.
     """
@@ -92,7 +108,24 @@ def fit(
     if config.patience is not None and held is None:
         raise ConfigurationError("Early stopping (`patience`) needs validation conformers.")
 
-    hyper = {**potential, "levels": (level,)}
+    if prior is not None and prior.level == level:
+        raise ConfigurationError(f"The prior and what is to be learnt are one level: {level!r}.")
+    cheap, left_out = (None, 0) if prior is None else prior_rows(data, prior.level, prior.train)
+    taught = (level,) if prior is None else (level, prior.level)
+    hyper = hyper_parameters(potential, start, (*taught, *levels))
+    # Only what is asked for beside the plain fit, so that checkpoints of plain fits go on.
+    beside: dict[str, Any] = {}
+    if prior is not None:
+        assert cheap is not None
+        beside["prior"] = [
+            _fingerprint(data, prior.level, cheap), prior.weight, prior.energy_weight
+        ]  # fmt: skip
+    if start is not None:
+        beside["start"] = _weights_digest(start)
+    if frozen:
+        beside["frozen"] = sorted(frozen)
+    if conformational:
+        beside["conformational"] = True
     fingerprint = _fingerprint(
         data,
         level,
@@ -102,35 +135,32 @@ def fit(
         # How often it is saved changes no number.
         config=config.model_dump(exclude={"checkpoint_every", "device"}),
         seed=seed,
+        **beside,
     )
-    references = reference_energies(
-        data,
-        level,
-        train,
-        shrinkage=config.shrinkage,
-        allow_relative=config.relative_energies,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(seed_sequence(seed, "weights").generate_state(1, np.uint64)[0]))
-        model = build_potential(**hyper).to(device)
-    model.set_level(
-        level,
-        references=references.energies,
-        scale=_force_scale(data, level, train),
-        anchored=references.anchored,
-    )
-    run = TrainingState(model, config)
+    task = Task(data, train, level, config, seed=seed, device=device, conformational=conformational)
+    tasks = [(1.0, task)]
+    if prior is not None:
+        assert cheap is not None
+        own = Task.of_prior(prior, data, cheap, config, seed=seed, device=device)
+        tasks.append((prior.weight, own))
+    model = initial_potential(hyper, seed=seed, start=start).to(device)
+    for _, each in tasks:
+        _set_level(model, each, known=start is not None and each.level in start.levels)
+    run = TrainingState(model, config, _all_frozen(model, frozen, taught))
     folder = None if directory is None else Path(directory)
     if folder is not None:
         run.load(folder, fingerprint)
 
-    store = FrameStore(data, train, level=level, device=device)
-    held_store = None if held is None else FrameStore(data, held, level=level, device=device)
-    order = BatchOrder(store.counts, config.batch_size, seed)
+    held_task = None
+    if held is not None:
+        held_task = Task(
+            data, held, level, config, seed=seed, device=device, conformational=conformational
+        )
     calls = set(monitor_at) if monitor is not None else set()
     while run.update < config.n_updates and not run.finished:
-        batch, targets = store.labelled(order.batch(run.update))
-        loss = batch_loss(run.potential, batch, targets, level, config, differentiable=True)
+        loss = task.loss(run.potential, run.update)
+        for weight, other in tasks[1:]:
+            loss = loss + weight * other.loss(run.potential, run.update)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise BreadthError(
@@ -141,8 +171,8 @@ def fit(
         run.losses[run.update] = value
         run.step(loss)
         u = run.update
-        if held_store is not None and (u % config.validate_every == 0 or u == config.n_updates):
-            run.finished = run.validate(mean_loss(run.average, held_store, level, config))
+        if held_task is not None and (u % config.validate_every == 0 or u == config.n_updates):
+            run.finished = run.validate(held_task.mean_loss(run.average))
         if monitor is not None and u in calls:
             run.monitored.append((u, {k: float(v) for k, v in monitor(u, run.average).items()}))
         if progress is not None:
@@ -156,7 +186,7 @@ def fit(
         )
     if folder is not None and run.finished:
         run.save(folder, fingerprint)
-    return run.result()
+    return replace(run.result(), left_out=left_out)
 
 
 def _fingerprint(data: ConformerSet, level: str, *indices: np.ndarray, **options: Any) -> str:
@@ -170,10 +200,36 @@ def _fingerprint(data: ConformerSet, level: str, *indices: np.ndarray, **options
     return digest.hexdigest()
 
 
-def _force_scale(data: ConformerSet, level: str, train: np.ndarray) -> float:
-    labels = data.labels(level)
-    there = labels.has_forces[data.atom_conformer] & np.isin(data.atom_conformer, train)
-    forces = labels.forces[there].astype(np.float64)
-    # Without forces, or with all of them zero, 1 eV is of the order of atomisation energies.
-    scale = float(np.sqrt(np.mean(forces**2))) if len(forces) else 0.0
-    return scale if scale > 0 else 1.0
+def _weights_digest(potential: Potential) -> str:
+    digest = hashlib.blake2b()
+    for name, tensor in potential.state_dict().items():
+        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _set_level(model: Potential, task: Task, *, known: bool) -> None:
+    """Set a task's references and scale, or move those that its head was learnt with."""
+    place = model.level_index(task.level)
+    if not known:
+        references, scale = task.references(), task.force_scale()
+    elif task.conformational:
+        return
+    else:
+        references = continued_references(model, task.data, task.level, task.rows)
+        scale = float(model.scales[place])
+    model.set_level(
+        task.level, references=references.energies, scale=scale, anchored=references.anchored
+    )
+
+
+def _all_frozen(model: Potential, frozen: Sequence[str], taught: Sequence[str]) -> set[str]:
+    """Return the names of all parameters that stay: those asked for, and heads of other levels."""
+    names = [name for name, _ in model.named_parameters()]
+    for name in frozen:
+        if name not in names:
+            raise ConfigurationError(f"The potential has no parameter {name!r} to freeze.")
+    idle = tuple(f"heads.{i}." for i, x in enumerate(model.levels) if x not in taught)
+    found = {*frozen, *(name for name in names if idle and name.startswith(idle))}
+    if len(found) == len(names):
+        raise ConfigurationError("All parameters are frozen: there is nothing to train.")
+    return found

@@ -44,6 +44,14 @@ def build_potential(name: str = "factorised_painn", **hyper: Any) -> Potential:
     return POTENTIALS[name](**hyper)
 
 
+def name_of(potential: Potential) -> str:
+    """Return the name under which a potential's kind is registered."""
+    for name, kind in POTENTIALS.items():
+        if type(potential) is kind:
+            return name
+    raise TypeError(f"{type(potential).__name__} is not registered in POTENTIALS")
+
+
 __all__ = [
     "POTENTIALS",
     "AtomicOutput",
@@ -54,4 +62,5 @@ __all__ = [
     "build_potential",
     "energy_and_forces",
     "energy_forces_stress",
+    "name_of",
 ]
