@@ -1,0 +1,59 @@
+"""Which parameters are representation, head or early layers: sets to freeze or to adapt."""
+
+from __future__ import annotations
+
+import math
+from itertools import groupby
+
+from ...diversity.errors import ConfigurationError
+from ..potentials import Potential
+
+
+def representation(potential: Potential) -> list[str]:
+    """Return the names of θ_R: all parameters but the heads', from the input on."""
+    return [name for name in potential.depth() if not name.startswith("heads.")]
+
+
+def head(potential: Potential, level: str) -> list[str]:
+    """Return the names of a level's head."""
+    begin = f"heads.{potential.level_index(level)}."
+    return [name for name in potential.depth() if name.startswith(begin)]
+
+
+def blocks(potential: Potential) -> list[list[str]]:
+    """Return the representation in blocks, from the input on: the embedding, then each round.
+
+    Examples
+    --------
+    >>> from breadth.training import build_potential
+    >>> potential = build_potential("painn", n_layers=2)
+    >>> [block[0] for block in blocks(potential)]
+    ['embedding.weight', 'messages.0.constant', 'messages.1.constant']
+    """
+
+    def place(name: str) -> str:
+        first, second, *_ = name.split(".")
+        return second if second.isdigit() else first
+
+    return [list(names) for _, names in groupby(representation(potential), key=place)]
+
+
+def early(potential: Potential, share: float) -> list[str]:
+    """Return the names of the first blocks of the representation.
+
+    Parameters
+    ----------
+    potential : Potential
+    share : float
+        Of the blocks, above 0 to 1, rounded up: 1 is the whole representation.
+
+    Raises
+    ------
+    ConfigurationError
+        If the share is no share.
+    """
+    if not 0 < share <= 1:
+        raise ConfigurationError(f"A share of layers lies above 0 and up to 1, not at {share}.")
+    found = blocks(potential)
+    # The least bit off, or 0.6 of 5 blocks would be 4.
+    return [name for block in found[: math.ceil(share * len(found) - 1e-9)] for name in block]
