@@ -1,20 +1,27 @@
 """From molecules to geometries, labels, designs and hold-outs."""
 
 from .blocks import block_split
+from .calculators import EngineCalculator
 from .designs import Design, FixedBudget, FixedMolecules
 from .disjoint import check_disjoint
+from .dynamics import Dynamics, DynamicsSettings, run_dynamics, run_many
 from .engines import AseEngine, Gfn1, Gfn2, Mmff94, Uff
 from .geometries import GeometrySettings, sample_geometries
 from .high_forces import high_forces
 from .labels import isolated_atom_energies, join_labels, label, label_chunk
 from .molecules import Molecule, bundled_molecules, read_smiles
+from .scans import stretch_bonds, stretch_scan
 from .selecting import select
 from .selectors import Selector
 from .splits import HoldOuts, Partition
+from .torsion_scans import torsion_drive, torsion_scan
 
 __all__ = [
     "AseEngine",
     "Design",
+    "Dynamics",
+    "DynamicsSettings",
+    "EngineCalculator",
     "FixedBudget",
     "FixedMolecules",
     "GeometrySettings",
@@ -35,6 +42,12 @@ __all__ = [
     "label",
     "label_chunk",
     "read_smiles",
+    "run_dynamics",
+    "run_many",
     "sample_geometries",
     "select",
+    "stretch_bonds",
+    "stretch_scan",
+    "torsion_drive",
+    "torsion_scan",
 ]

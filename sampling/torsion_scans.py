@@ -1,0 +1,156 @@
+"""Torsions turned rigidly, or with the rest relaxed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from ase.constraints import FixInternals
+from ase.optimize import BFGS
+
+from ..diversity.bonds import bond_changes
+from ..diversity.conformers import ConformerSet
+from ..diversity.errors import DataError, ShortageError
+from ..diversity.protocols import SetAside
+from ..diversity.tables import Extra, Labels
+from ..diversity.torsions import dihedral_angles
+from .calculators import bare_atoms, frames_of, one_conformer
+from .scans import known_bonds, side
+
+
+def torsion_scan(
+    start: ConformerSet, atoms: Sequence[int], angles: Sequence[float] | np.ndarray
+) -> ConformerSet:
+    """Turn one torsion of one conformer to given angles, all else rigid.
+
+    Parameters
+    ----------
+    start : ConformerSet
+        Of one conformer.
+    atoms : sequence of four int
+        The torsion; its middle bond must not be in a ring, and the last atom's side turns.
+    angles : sequence of float, length k
+        Dihedral angles in degrees.
+
+    Returns
+    -------
+    ConformerSet
+        k conformers, without labels; extra `angle` in degrees.
+
+    Raises
+    ------
+    DataError
+        If the middle atoms are not bonded, or their bond is in a ring, or the torsion has no angle.
+    """
+    start = one_conformer(start, "A torsion scan")
+    a, b, c, d = (int(atom) for atom in atoms)
+    turned = side(known_bonds(start), start.n_atoms, b, c)
+    if turned is None or not turned[d] or turned[a]:
+        raise DataError(
+            f"Torsion {a}-{b}-{c}-{d} cannot be turned: its middle bond is in a ring, or its ends "
+            "do not lie on either side of it."
+        )
+    x = start.positions.astype(np.float64)
+    axis = (x[c] - x[b]) / np.linalg.norm(x[c] - x[b])
+    if min(np.linalg.norm(np.cross(axis, x[end] - x[b])) for end in (a, d)) < 1e-3:
+        raise DataError(f"Torsion {a}-{b}-{c}-{d} has no angle: three of its atoms are in line.")
+    wanted = np.asarray(angles, dtype=float)
+    now = dihedral_angles(x[None], np.array([[a, b, c, d]]))[0, 0]
+    turn = np.radians(wanted - now)[:, None, None]
+    arms = x[turned] - x[c]
+    along = (arms @ axis)[:, None] * axis
+    moved = np.repeat(x[None], len(wanted), axis=0)
+    moved[:, turned] = (
+        x[c] + along + np.cos(turn) * (arms - along) + np.sin(turn) * np.cross(axis, arms)
+    )
+    return frames_of(
+        start,
+        moved,
+        source=np.full(len(wanted), "torsion scan"),
+        record=np.arange(len(wanted)),
+        frame_extras={"angle": Extra(wanted, np.ones(len(wanted), dtype=bool))},
+    )
+
+
+def torsion_drive(
+    start: ConformerSet,
+    atoms: Sequence[int],
+    angles: Sequence[float] | np.ndarray,
+    calculator: Any,
+    *,
+    level: str,
+    fmax: float = 0.02,
+    max_steps: int = 200,
+) -> tuple[ConformerSet, list[SetAside]]:
+    """Relax one conformer at each angle of a torsion, each from the last.
+
+    Where a neighbouring group flips on the way, the profile depends on the direction; drive both
+    ways and compare where that matters.
+
+    Parameters
+    ----------
+    start, atoms, angles
+        As of `torsion_scan`.
+    calculator : ase.calculators.calculator.Calculator
+    level : str
+        Name of the level of theory under which the calculator's labels are kept: its energies
+        and its forces, those along the held torsion included.
+    fmax : float, optional
+        In eV/Å: largest force left, the held torsion apart.
+    max_steps : int, optional
+        Of the optimiser (BFGS), for each angle.
+
+    Returns
+    -------
+    driven : ConformerSet
+        With extra `angle` in degrees.
+    aside : list of SetAside
+        Angles at which the relaxation failed, did not converge, or changed bonds; the next one
+        starts from the last good geometry.
+
+    Raises
+    ------
+    DataError
+        As of `torsion_scan`.
+    ShortageError
+        If no angle could be relaxed.
+    """
+    start = one_conformer(start, "A torsion drive")
+    here, bonds, aside = start, known_bonds(start), []
+    kept: list[tuple[float, np.ndarray, float, np.ndarray]] = []
+    name = "torsion " + "-".join(str(int(a)) for a in atoms)
+    for angle in np.asarray(angles, dtype=float).tolist():
+        record = f"{name} at {angle:g}°"
+        turned = bare_atoms(torsion_scan(here, atoms, [angle]))
+        turned.calc = calculator
+        held = [None, [int(a) for a in atoms]]  # the angle that it was just turned to
+        turned.set_constraint(FixInternals(dihedrals_deg=[held], epsilon=1e-6))
+        try:
+            converged = BFGS(turned, logfile=None).run(fmax=fmax, steps=max_steps)
+            energy = float(turned.get_potential_energy())
+            forces = np.array(turned.get_forces(apply_constraint=False))
+        except Exception as error:  # any failure of a foreign program concerns one angle
+            reason = " ".join(str(error).split())[:200]
+            aside.append(SetAside(record, f"relaxation failed: {type(error).__name__}: {reason}"))
+            continue
+        change = bond_changes(start.numbers, turned.positions, bonds)[0]
+        if not converged:
+            aside.append(SetAside(record, f"relaxation did not converge: {max_steps} steps"))
+        elif change is not None:
+            aside.append(SetAside(record, change.describe(start.numbers)))
+        else:
+            kept.append((angle, turned.positions.copy(), energy, forces))
+            here = frames_of(start, turned.positions[None])
+    if not kept:
+        raise ShortageError(f"{name}: no angle could be relaxed; the first: {aside[0].reason}.")
+    reached, geometries, energies, forces_of = zip(*kept, strict=True)
+    driven = frames_of(
+        start,
+        np.stack(geometries),
+        source=np.full(len(kept), "torsion drive"),
+        record=np.arange(len(kept)),
+        frame_extras={"angle": Extra(np.array(reached), np.ones(len(kept), dtype=bool))},
+    )
+    labels = Labels(energy=np.array(energies), forces=np.concatenate(forces_of))
+    return driven.with_level(level, labels), aside
