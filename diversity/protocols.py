@@ -34,7 +34,10 @@ class LabelEngine(Protocol):
     A conformer that fails is no error: its mask is False and ``Labels.faults`` says why.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The level of theory."""
+        ...
 
     def __call__(self, conformers: ConformerSet) -> Labels:
         """Return the labels of all conformers, in their order."""

@@ -59,11 +59,21 @@ def resolve(path: str) -> Any:
 def label_engine(name: str) -> LabelEngine:
     """Return a new label engine.
 
+    Parameters
+    ----------
+    name : str
+        In `LABEL_ENGINES`, or a level of density functional theory such as ``b3lyp-d3bj/6-31g*``;
+        see :class:`breadth.sampling.dft.Dft`.
+
     Raises
     ------
     ConfigurationError
         If there is none of this name.
     """
+    if "/" in name:
+        from ..sampling.dft import Dft
+
+        return Dft(name)
     engine: LabelEngine = _kind("label engine", name, LABEL_ENGINES)()
     return engine
 
@@ -131,5 +141,6 @@ def _kind(what: str, name: str, table: dict[str, str]) -> Any:
     if name not in table:
         raise ConfigurationError(
             f"There is no {what} {name!r}. {what.capitalize()}s: {', '.join(table)}."
+            + (" Also FUNCTIONAL/BASIS, by PySCF." if table is LABEL_ENGINES else "")
         )
     return resolve(table[name])

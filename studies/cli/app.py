@@ -36,8 +36,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
         Killed and started again, it goes on from where it was. Keys of --set and their defaults:
         molecules (a SMILES file; 2,000 molecules of QM9), n_molecules 200, n_conformers 30, method
         normal_modes (or gaussian, with sigma 0.05 Å), temperature 500 K, max_minima 5,
-        min_rotatable_bonds 0, elements (all), engine gfn2 (gfn1, mmff94, uff), prior mmff94 (or
-        null), seed 0.
+        min_rotatable_bonds 0, elements (all), engine gfn2 (gfn1, mmff94, uff, or a level of density
+        functional theory such as b3lyp-d3bj/6-31g*, with the extra dft), prior mmff94 (or null),
+        seed 0.
 
         Example: `breadth pool --out runs/mine --set molecules=mine.smi n_molecules=50`""",
     ),
