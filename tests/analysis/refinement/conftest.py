@@ -135,3 +135,158 @@ def refinement_results(refined: xr.Dataset) -> xr.Dataset:
     from breadth.analysis.refinement import refinement_errors
 
     return refinement_errors(refined, n_resamples=200)
+
+
+def synthetic_shift(predictions: xr.Dataset, seed: int = 1) -> xr.Dataset:
+    """Made-up columns of ``shift.nc``."""
+    rng = np.random.default_rng(seed)
+    out = np.array([next(s[4] for s in SYSTEMS if s[:2] == pair) for pair in _pairs(predictions)])
+    of = predictions["system_of"].values
+    n_replicates, n_structures = predictions.sizes["replicate"], predictions.sizes["structure"]
+    designs = predictions.sizes.get("design", 0)
+    broad = (100 / predictions["n_molecules"].values) ** 0.3 if designs else np.ones(1)
+    measures = ["knn", "mahalanobis", "composition"]
+    shape = (len(broad), len(out), len(measures), n_replicates)
+    score = (0.4 + out[:, None, None]) * broad[:, None, None, None]
+    score = score * np.exp(rng.normal(0.0, 0.1, shape))
+    dims = ("design", "system", "measure", "replicate")
+    table = xr.DataArray(score, dims=dims)
+    quantile = xr.DataArray(np.clip(score - 0.1, 0.02, 1.0), dims=dims)
+    experiments = np.repeat(["pools", "rmd17", "acac"], 300)
+    hot, mixed = rng.gamma(12.0, 0.1, 900), rng.beta(8, 8, 900)
+    norms = np.add.reduceat(
+        np.linalg.norm(predictions["forces_reference"].values, axis=-1),
+        np.cumsum(predictions["n_atoms"].values) - predictions["n_atoms"].values,
+    )
+    norms = norms / predictions["n_atoms"].values
+    fraction = np.clip(0.5 - 0.25 * out[of] + rng.normal(0.0, 0.05, n_structures), 0, 1)
+    return xr.Dataset(
+        {
+            "shift_score": table if designs else table.isel(design=0),
+            "shift_quantile": quantile if designs else quantile.isel(design=0),
+            "structure_score": (("structure_measure", "structure"), np.array([norms, fraction])),
+            "training_score": (("structure_measure", "training_structure"), np.array([hot, mixed])),
+            "training_experiment": ("training_structure", experiments),
+        },
+        coords={
+            "system": predictions["system"].values,
+            "measure": measures,
+            "structure_measure": ["force_norm", "connectivity"],
+        },
+    )
+
+
+def _pairs(predictions: xr.Dataset) -> list[tuple[str, str]]:
+    names = (predictions[n].values.astype(str).tolist() for n in ("experiment", "shift"))
+    return list(zip(*names, strict=True))
+
+
+def synthetic_spectra() -> xr.Dataset:
+    """Made-up columns of ``spectra.nc``."""
+    eigenvalue = np.linspace(0.0, 2.0, 81)
+    centres = {"pools": (1.0, 1.25, 1.05), "rmd17": (1.02, 1.1, 1.03)}
+    density = np.array(
+        [
+            [
+                np.exp(-(((eigenvalue - c) / 0.14) ** 2))
+                + 0.15 * np.exp(-((eigenvalue / 0.03) ** 2))
+                for c in cs
+            ]
+            for cs in centres.values()
+        ]
+    )
+    return xr.Dataset(
+        {"density": (("experiment", "kind", "eigenvalue"), density * 4)},
+        coords={
+            "experiment": list(centres),
+            "kind": ["train", "test", "refined"],
+            "eigenvalue": eigenvalue,
+        },
+    )
+
+
+def synthetic_surface() -> xr.Dataset:
+    """Made-up columns of ``surface.nc``."""
+    x = np.linspace(-0.4, 0.4, 21)
+    bowl = 6 * x[:, None] ** 2 + 3 * x[None] ** 2
+    rough = 0.06 * np.sin(25 * x[:, None]) * np.cos(22 * x[None])
+    methods, sizes = ["none", "joint", "test_time", "prior"], (1.0, 0.7, 0.25, 0.0)
+    energy = np.stack([bowl * (0.8 + 0.05 * i) + s * rough for i, s in enumerate(sizes)])
+    return xr.Dataset(
+        {
+            "energy": (("system", "method", "x", "y"), np.stack([energy, energy * 1.3])),
+            "energy_reference": (("system", "x", "y"), np.stack([bowl, 1.3 * bowl])),
+            "roughness": (("system", "method"), np.array([[0.31, 0.2, 0.08, 0.01]] * 2)),
+        },
+        coords={"system": ["naphthalene", "toluene"], "method": methods, "x": x, "y": x},
+    )
+
+
+def synthetic_dynamics(seed: int = 2) -> xr.Dataset:
+    """Made-up columns of ``dynamics.nc``."""
+    rng = np.random.default_rng(seed)
+    systems, methods = ["naphthalene", "toluene", "salicylic acid"], ["none", "joint", "test_time"]
+    time = np.linspace(0.0, 5.0, 101)
+    last = np.array([[0.8, 1.5, 5.0], [1.2, 2.6, 5.0], [0.5, 0.9, 3.4]])
+    stability = np.minimum(last[..., None] * np.exp(rng.normal(0.0, 0.2, (3, 3, 3))), 5.0)
+    temperature = 500 + 60 * rng.normal(size=(3, 3, 3, len(time)))
+    temperature *= 1 + 2 * np.clip(time - 0.8 * stability[..., None], 0, 0.5)
+    temperature[time > stability[..., None]] = np.nan
+    r = np.linspace(0.8, 6.0, 131)
+    peaks = (1.1, 1.4, 2.45, 2.8, 3.7, 4.3)
+    reference = sum(np.exp(-(((r - p) / (0.04 + 0.03 * p)) ** 2)) for p in peaks)
+    width = np.array([3.0, 2.0, 1.15])
+    blurred = np.stack(
+        [sum(np.exp(-(((r - p) / (w * (0.04 + 0.03 * p))) ** 2)) / w for p in peaks) for w in width]
+    )
+    h = np.broadcast_to(blurred[None, :, None], (3, 3, 3, len(r))).copy()
+    return xr.Dataset(
+        {
+            "temperature": (("system", "method", "replicate", "time"), temperature),
+            "stability_time": (("system", "method", "replicate"), stability),
+            "h": (("system", "method", "replicate", "r"), h),
+            "h_reference": (("system", "r"), np.broadcast_to(reference, (3, len(r))).copy()),
+            "hr_error": (("system", "method", "replicate"), np.abs(h - reference).mean(axis=-1)),
+        },
+        coords={"system": systems, "method": methods, "time": time, "r": r},
+        attrs={"target_temperature": 500.0, "duration": 5.0, "ensemble": "langevin"},
+    )
+
+
+@pytest.fixture(scope="session")
+def scored(refined: xr.Dataset, refinement_results: xr.Dataset) -> xr.Dataset:
+    """Synthetic results with made-up scores of shift."""
+    from breadth.analysis.refinement import with_scores
+
+    return with_scores(refinement_results, synthetic_shift(refined), n_resamples=200)
+
+
+@pytest.fixture(scope="session")
+def scored_designs() -> xr.Dataset:
+    """Synthetic results of every design of a trade-off study, with scores of shift."""
+    from breadth.analysis.refinement import refinement_errors, with_scores
+
+    systems = tuple(s for s in SYSTEMS if s[0] == "pools")
+    predictions = synthetic_refinement(
+        methods=("none", "joint", "radius", "test_time"), systems=systems, designs=DESIGNS
+    )
+    results = refinement_errors(predictions, n_resamples=200)
+    return with_scores(results, synthetic_shift(predictions), n_resamples=200)
+
+
+@pytest.fixture(scope="session")
+def spectra() -> xr.Dataset:
+    """SYNTHETIC densities of Laplacian eigenvalues."""
+    return synthetic_spectra()
+
+
+@pytest.fixture(scope="session")
+def surface() -> xr.Dataset:
+    """SYNTHETIC potential-energy surfaces."""
+    return synthetic_surface()
+
+
+@pytest.fixture(scope="session")
+def dynamics() -> xr.Dataset:
+    """SYNTHETIC trajectories, summarised."""
+    return synthetic_dynamics()
