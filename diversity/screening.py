@@ -78,8 +78,8 @@ def overlaps(
         if len(where) > 1:
             groups.setdefault((len(where), bool(pbcs[i].any())), []).append(i)
     for (n, periodic), members in groups.items():
-        # Blocks bound the memory of a pair table to some 30 MB.
-        size = max(1, 1_200_000 // (n * n))
+        # Blocks bound the memory of a pair table: to some 30 MB, or to what the cache holds.
+        size = max(1, (1_200_000 if periodic else 30_000) // (n * n))
         for start in range(0, len(members), size):
             block = members[start : start + size]
             where = np.stack([positions[i] for i in block]).astype(np.float64)
@@ -102,16 +102,21 @@ def _nearest(
     rows = max(1, 1_200_000 // (n * len(positions)))
     for start in range(0, n, rows):
         some = positions[:, start : start + rows]
-        difference = some[:, :, None, :] - positions[:, None, :, :]
-        if frames is not None:
+        if frames is None:
+            # An axis at a time: tables of pairs with three numbers each are far slower.
+            squared = np.zeros((len(positions), some.shape[1], n))
+            for axis in range(3):
+                apart = some[:, :, None, axis] - positions[:, None, :, axis]
+                squared += np.square(apart, out=apart)
+        else:
+            difference = some[:, :, None, :] - positions[:, None, :, :]
             cells = np.stack([completed(c, p) for c, p in zip(*frames, strict=True)])
             inverse = np.linalg.inv(cells)[:, None]
             fraction = difference @ inverse
             # Rounding finds the nearest image of all pairs that are nearer than half the
             # thinnest slab of the cell, and so of all that overlap.
             fraction -= np.where(frames[1][:, None, None, :], np.rint(fraction), 0.0)
-            difference = fraction @ cells[:, None]
-        squared = (difference**2).sum(-1)
+            squared = ((fraction @ cells[:, None]) ** 2).sum(-1)
         own = np.arange(some.shape[1])
         squared[:, own, own + start] = np.inf
         for k in np.flatnonzero(squared.min((1, 2)) < SHORTEST_DISTANCE**2):

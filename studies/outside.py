@@ -179,7 +179,9 @@ def _prediction(path: Path, frame: Frame, energy_key: str, forces_key: str) -> P
     place = f"{path}: record {frame.number} (line {frame.line})"
     values, columns = frame.values, frame.columns
     try:
-        if "species" in columns:
+        if frame.numbers is not None:
+            numbers = frame.numbers.astype(np.int64)
+        elif "species" in columns:
             numbers = np.array([atomic_numbers[symbol] for symbol in columns["species"].tolist()])
         else:
             numbers = np.asarray(columns["Z"], dtype=np.int64)

@@ -143,6 +143,8 @@ def name_references(records: Sequence[Record], level: str | None) -> None:
 
 
 def _numbers(columns: dict[str, np.ndarray], frame: Frame) -> np.ndarray:
+    if frame.numbers is not None:
+        return frame.numbers
     if "species" in columns:
         symbols = columns.pop("species").tolist()
         try:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ _BOOLEANS = {
     **dict.fromkeys(("F", "False", "false", "FALSE"), False),
 }
 _PLAIN = re.compile(r"[A-Za-z_][\w.:/()@#*+-]*")
+#: A key with a bare value, or one in quotation marks without a backslash: nearly all there are.
+_PAIR = re.compile(r"\s*([^\s=\"'{}\[\]]+)\s*=\s*(?:\"([^\"\\]*)\"|([^\s\"'{\[]\S*))")
 _KEY = re.compile(r"\s*([^\s=\"'{}\[\]]+|\"[^\"]*\")")
 _EQUALS = re.compile(r"\s*=\s*")
 _BARE = re.compile(r"[^\s]*")
@@ -42,6 +45,11 @@ def parse_comment(line: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     place, line = 0, line.rstrip()
     while place < len(line):
+        if pair := _PAIR.match(line, place):
+            key, quoted, bare = pair.groups()
+            found[key] = parse_value(bare if quoted is None else quoted)
+            place = pair.end()
+            continue
         match = _KEY.match(line, place)
         if match is None:
             raise ValueError(f"cannot read the comment line from {line[place : place + 30]!r} on")
@@ -79,11 +87,19 @@ def _value_text(line: str, start: int) -> tuple[str, int]:
     raise ValueError(f"{opening} is not closed after {line[max(0, start - 20) : start]!r}")
 
 
+@lru_cache(maxsize=4096)  # a file says the same cell, the same names in every frame
 def parse_value(text: str) -> Any:
     """Return a text as integer, float, boolean, array of these, or as what its JSON says."""
+    value = _parsed(text)
+    if isinstance(value, np.ndarray):
+        value.flags.writeable = False  # frames share it
+    return value
+
+
+def _parsed(text: str) -> Any:
     if text.startswith("_JSON "):
         return _from_json(text[6:])
-    parts = [part for part in re.split(r"[\s,]+", text) if part]
+    parts = text.replace(",", " ").split()
     if not parts:
         return text
     values: list[Any]
