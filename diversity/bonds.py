@@ -167,6 +167,56 @@ def bond_changes(
     list of (BondChange or None), length n
         The largest change of each geometry; None where the bonds are intact.
     """
+    pairs = pair_changes(
+        numbers, positions, bonds, reference, cell, pbc, stretch=stretch, contact=contact
+    )
+    changes: list[BondChange | None] = []
+    worst = pairs.excess.argmax(axis=1) if len(pairs.atoms) else np.zeros(len(pairs.excess), int)
+    for frame, pair in enumerate(worst):
+        there = len(pairs.atoms) and pairs.excess[frame, pair] > 0
+        changes.append(pairs.change(frame, int(pair)) if there else None)
+    return changes
+
+
+class PairChanges(NamedTuple):
+    """How far each pair of atoms is from being a bond change, frame by frame.
+
+    Attributes
+    ----------
+    atoms : array of int64, shape (P, 2)
+        All pairs i < j.
+    bonded : array of bool, shape (P,)
+        Whether the pair should be bonded.
+    distances : array, shape (n, P)
+        In Å.
+    excess : array, shape (n, P)
+        In Å: above 0 where a bond is broken, or where one has formed.
+    """
+
+    atoms: np.ndarray
+    bonded: np.ndarray
+    distances: np.ndarray
+    excess: np.ndarray
+
+    def change(self, frame: int, pair: int) -> BondChange:
+        """Return the change of one pair in one frame."""
+        kind = "bond broken" if self.bonded[pair] else "bond formed"
+        first, second = self.atoms[pair].tolist()
+        return BondChange(kind, first, second, float(self.distances[frame, pair]))
+
+
+def pair_changes(
+    numbers: np.ndarray,
+    positions: np.ndarray,
+    bonds: np.ndarray,
+    reference: np.ndarray | None = None,
+    cell: np.ndarray | None = None,
+    pbc: np.ndarray | None = None,
+    *,
+    stretch: float = STRETCH_LIMIT,
+    contact: float = CONTACT_SCALE,
+) -> PairChanges:
+    """Judge every pair of atoms as `bond_changes` does, which tells the worst alone."""
     frames = np.asarray(positions, dtype=float).reshape(-1, len(numbers), 3)
     i, j = np.triu_indices(len(numbers), 1)
     pair_of = np.full((len(numbers), len(numbers)), -1)
@@ -186,15 +236,7 @@ def bond_changes(
         # Some strained cages hold 1,3 pairs this close; only coming closer still is a change.
         shortest = np.minimum(shortest, 0.9 * undisturbed)
     excess = np.where(bonded, distances - undisturbed - stretch, shortest - distances)
-    changes: list[BondChange | None] = []
-    worst = excess.argmax(axis=1) if len(i) else np.zeros(len(frames), dtype=int)
-    for frame, pair in enumerate(worst):
-        if not len(i) or not excess[frame, pair] > 0:
-            changes.append(None)
-            continue
-        kind = "bond broken" if bonded[pair] else "bond formed"
-        changes.append(BondChange(kind, int(i[pair]), int(j[pair]), float(distances[frame, pair])))
-    return changes
+    return PairChanges(np.stack([i, j], axis=1), bonded, distances, excess)
 
 
 def closest_pair(

@@ -44,7 +44,11 @@ def mmff_hessian(molecule: Molecule, positions: np.ndarray) -> np.ndarray:
 
 
 def normal_modes(
-    numbers: np.ndarray, positions: np.ndarray, hessian: np.ndarray
+    numbers: np.ndarray,
+    positions: np.ndarray,
+    hessian: np.ndarray,
+    *,
+    masses: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the vibrations: translations and rotations are projected out.
 
@@ -55,6 +59,9 @@ def normal_modes(
         In Å.
     hessian : array, shape (3N, 3N)
         In eV/Å².
+    masses : array, shape (N,), optional
+        In u; those of the elements by default. With masses of 1, modes are the Hessian's own
+        eigenvectors, orthonormal.
 
     Returns
     -------
@@ -64,7 +71,7 @@ def normal_modes(
     modes : array, shape (m, N, 3)
         Displacement of the atoms in Å for a unit (1 Å √u) of each mass-weighted coordinate.
     """
-    masses = atomic_masses[numbers]
+    masses = atomic_masses[numbers] if masses is None else np.asarray(masses, dtype=float)
     root = np.sqrt(masses)
     centred = positions - np.average(positions, axis=0, weights=masses)
     rigid = [np.broadcast_to(axis, centred.shape) for axis in np.eye(3)]
