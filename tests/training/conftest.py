@@ -65,3 +65,20 @@ def toy():
 @pytest.fixture
 def make_toy():
     return make_set
+
+
+@pytest.fixture
+def with_prior():
+    """Make a set with a prior `soft`: springs of 0.8 the strength, any offset per molecule."""
+
+    def make(offsets=(0.0, 0.0, 0.0), **options):
+        data = make_set(n_molecules=3, **options)
+        labels = data.labels("springs")
+        atoms = np.array([ATOM_ENERGIES[int(z)] for z in data.numbers])
+        bound = labels.energy - np.add.reduceat(atoms, data.offsets[:-1])
+        soft = Labels(
+            energy=0.8 * bound + np.asarray(offsets)[data.molecule], forces=0.8 * labels.forces
+        )
+        return data.with_level("soft", soft)
+
+    return make

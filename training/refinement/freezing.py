@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import groupby
 
 from ...diversity.errors import ConfigurationError
@@ -45,7 +44,7 @@ def early(potential: Potential, share: float) -> list[str]:
     ----------
     potential : Potential
     share : float
-        Of the blocks, above 0 to 1, rounded up: 1 is the whole representation.
+        Of the blocks, above 0 to 1, rounded, and one at least: 1 is the whole representation.
 
     Raises
     ------
@@ -55,5 +54,4 @@ def early(potential: Potential, share: float) -> list[str]:
     if not 0 < share <= 1:
         raise ConfigurationError(f"A share of layers lies above 0 and up to 1, not at {share}.")
     found = blocks(potential)
-    # The least bit off, or 0.6 of 5 blocks would be 4.
-    return [name for block in found[: math.ceil(share * len(found) - 1e-9)] for name in block]
+    return [name for block in found[: max(1, round(share * len(found)))] for name in block]
