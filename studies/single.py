@@ -11,7 +11,8 @@ from pydantic import Field
 
 from ..diversity import ConformerSet, DataError, ShortageError
 from ..diversity.randomness import ordering
-from ..training import TrainingConfig, fit, load_potential, predict, save_potential
+from ..training import PriorTask, TrainingConfig, fit, load_potential, predict, save_potential
+from .adapting import with_prior_labels
 from .configuration import Section
 from .evaluating import measure_errors
 
@@ -27,6 +28,10 @@ class TrainConfiguration(Section):
     """Updates, batch size, learning rate, losses, early stopping."""
     n_validation: int = Field(0, ge=0)
     """Conformers of the data whose loss is followed and that are not trained on."""
+    prior: str | None = None
+    """A cheap level that is learnt beside, by a head of its own: what `refine test-time` needs."""
+    prior_weight: float = Field(1.0, gt=0)
+    """Weight of the prior's loss beside the main one."""
 
 
 def train_potential(
@@ -64,6 +69,8 @@ def train_potential(
     """
     labels = data.labels(level)
     name = next(key for key, value in data.levels.items() if value is labels)
+    if configuration.prior is not None:
+        data = with_prior_labels(data, configuration.prior)
     usable = np.flatnonzero(labels.has_energy | labels.has_forces)
     if not len(usable):
         raise DataError(f"No conformer has a label at level {name!r}; there is nothing to learn.")
@@ -85,6 +92,9 @@ def train_potential(
         seed=configuration.seed,
         directory=out,
         progress=progress,
+        prior=None
+        if configuration.prior is None
+        else PriorTask(level=configuration.prior, train=train, weight=configuration.prior_weight),
     )
     learned = {"level": name, "configuration": configuration.model_dump(mode="json")}
     save_potential(out, result.potential, learned)
@@ -95,6 +105,7 @@ def train_potential(
         "n_train": len(train),
         "n_validation": len(validation),
         "updates": result.updates,
+        "without_prior_label": result.left_out if configuration.prior else None,
         "loss": float(result.history["loss"][-min(100, result.updates) :].mean()),
         "validation_loss": float(losses[-1]) if len(losses) else None,
     }

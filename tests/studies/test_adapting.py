@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+
+from breadth.diversity import ConfigurationError, DataError, Labels
+from breadth.sampling.engines import Gfn2, Uff
+from breadth.sampling.geometries import GeometrySettings, sample_geometries
+from breadth.sampling.labels import label
+from breadth.sampling.molecules import Molecule
+from breadth.studies.adapting import AdaptConfiguration, adapt_to_molecules, with_prior_labels
+from breadth.studies.single import TrainConfiguration, train_potential
+from breadth.training import TrainingConfig, load_potential, predict
+from breadth.training.refinement import TestTimeConfig
+
+QUICK = AdaptConfiguration(
+    test_time=TestTimeConfig(n_steps=10, check_every=5, patience=None, batch_size=4)
+)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Geometries of three molecules, GFN2 their truth, and a model that learnt two, UFF beside."""
+    settings = GeometrySettings(method="gaussian", sigma=0.05, max_minima=1)
+    data, _ = sample_geometries(
+        [Molecule(s, s) for s in ("CO", "CC", "C=O")], n_conformers=8, seed=0, settings=settings
+    )
+    data = data.with_level("gfn2", label(data, Gfn2())[0])
+    folder = tmp_path_factory.mktemp("model")
+    asked = TrainConfiguration(
+        potential={"name": "schnet", "n_features": 16, "n_layers": 1},
+        training=TrainingConfig(n_updates=30, device="cpu"),
+        prior="uff",
+    )
+    known = data.select(np.flatnonzero(data.molecule < 2))
+    told = train_potential(known, folder, asked, level="gfn2")
+    assert told["without_prior_label"] == 0
+    return data, known, folder
+
+
+def test_every_molecule_on_its_own_and_the_stored_model_untouched(world, tmp_path):
+    data, known, folder = world
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    told = adapt_to_molecules(folder, data, train=known, out=tmp_path, configuration=QUICK)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert (told["prior"], told["level"]) == ("uff", "gfn2")
+    assert told["shared"] == {"conformers": 16, "molecules": 2}
+    assert told["prior_loss_in_training"] > 0
+    assert [row["molecule"] for row in told["molecules"]] == data.molecules.smiles.tolist()
+    alone = adapt_to_molecules(folder, data.select(data.molecule == 2), configuration=QUICK)
+    assert alone["shared"] is None
+    row = told["molecules"][2]
+    assert {**alone["molecules"][0], "potential": row["potential"]} == row
+    assert (row["n_adapted"], row["left_out"]) == (4, 0)
+
+    # The errors are those of the potentials that were written, on the whole molecule.
+    part = data.select(data.molecule == 2)
+    adapted, meta = load_potential(row["potential"])
+    assert meta["adapted_to"] == "C=O"
+    truth, prior = part.labels("gfn2").forces, label(part, Uff())[0].forces
+    original, _ = load_potential(folder)
+    for key, forces in (
+        ("before", predict(original, part).forces),
+        ("after", predict(adapted, part).forces),
+        ("prior", prior),
+    ):
+        mean = (row["adapted"][key] + row["held"][key]) / 2
+        assert mean == pytest.approx(np.abs(forces - truth).mean(), rel=1e-5)
+    assert row["adapted"]["before"] != row["adapted"]["after"]
+
+
+def test_without_reference_labels_and_with_all_structures(world):
+    data, _, folder = world
+    bare = data.select(data.molecule == 2).without_level("gfn2")
+    told = adapt_to_molecules(folder, bare, configuration=QUICK)
+    assert told["level"] is None
+    assert told["molecules"][0]["held"] is None
+    whole = QUICK.model_copy(update={"share": 1.0})
+    told = adapt_to_molecules(folder, data.select(data.molecule == 2), configuration=whole)
+    assert told["molecules"][0]["n_adapted"] == 8
+    assert told["molecules"][0]["held"] is None
+    assert told["molecules"][0]["adapted"]["after"] > 0
+
+
+def test_what_is_missing_is_told(world, tmp_path):
+    data, known, folder = world
+    plain = TrainConfiguration(
+        potential={"name": "schnet", "n_features": 8, "n_layers": 1},
+        training=TrainingConfig(n_updates=1, device="cpu"),
+    )
+    train_potential(known, tmp_path, plain, level="gfn2")
+    with pytest.raises(ConfigurationError, match="--set prior="):
+        adapt_to_molecules(tmp_path, data)
+    with pytest.raises(ConfigurationError, match=r"'mmff94'.*uff"):
+        adapt_to_molecules(folder, data, prior="mmff94")
+    with pytest.raises(DataError, match="no level of theory 'pbe'"):
+        adapt_to_molecules(folder, data, level="pbe")
+    with pytest.raises(DataError, match="no engine"):
+        with_prior_labels(data, "sgdml")
+    failed = data.with_level("uff", Labels.empty(len(data), data.n_atoms))
+    with pytest.raises(DataError, match="prior 'uff'"):
+        adapt_to_molecules(folder, failed, configuration=QUICK)
