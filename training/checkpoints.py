@@ -61,6 +61,8 @@ def save_potential(
         "dtype": str(dtype).removeprefix("torch."),
         "meta": dict(meta or {}),
     }
+    if potential.cutoff_range != (potential.cutoff, potential.cutoff):
+        manifest["cutoff_range"] = potential.cutoff_range
     write_aside(folder / WEIGHTS, save(_portable(potential.state_dict())))
     # Last, because a folder without it is not a potential.
     write_aside(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
@@ -94,6 +96,8 @@ def load_potential(
         potential.to(getattr(torch, manifest["dtype"]))
         tensors, _ = _read(folder / WEIGHTS)
         potential.load_state_dict(tensors)
+        if "cutoff_range" in manifest:
+            potential.set_cutoff_range(*manifest["cutoff_range"])
     except FileNotFoundError as error:
         raise DataError(
             f"{folder} holds no potential: {Path(error.filename).name} is missing."

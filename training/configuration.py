@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 
 from ..diversity.errors import ConfigurationError
 
@@ -59,12 +66,32 @@ class TrainingConfig(BaseModel):
         description="Stop after so many validation losses without a better one and keep the best "
         "weights; None never stops early.",
     )
+    random_cutoff: tuple[float, float] | None = Field(
+        None,
+        description="Range in Å from which each update draws its cutoff (arXiv:2603.10205), so "
+        "that the potential can be used at any radius in it; None trains at its own cutoff alone.",
+    )
     checkpoint_every: int = Field(
         1000, ge=1, description="Updates between checkpoints, where there is a folder for them."
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="'auto' is CUDA where there is one."
     )
+
+    @field_validator("random_cutoff")
+    @classmethod
+    def _is_range(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not 0 < value[0] <= value[1] < math.inf:
+            raise ValueError(f"the lower end comes first and is above 0 Å, unlike {value}")
+        return value
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Fits without random cutoffs keep the keys and fingerprints that they had before these.
+        content = write(self)
+        if self.random_cutoff is None:
+            content.pop("random_cutoff", None)
+        return content
 
 
 def choose_device(name: str) -> torch.device:

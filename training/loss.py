@@ -37,6 +37,7 @@ def batch_loss(
     *,
     differentiable: bool,
     conformational: bool = False,
+    cutoff: float | None = None,
 ) -> Tensor:
     """Return w_E ⟨|ΔE| / (√N σ)⟩ + w_F ⟨‖ΔF_i‖ / σ⟩, with |x| smoothed to √(x² + SMOOTH²).
 
@@ -56,9 +57,11 @@ def batch_loss(
         Take the mean of each molecule in the batch off ΔE: what an energy is worth of which only
         differences between conformers mean something, such as a force field's. A molecule that
         stands in the batch once then teaches by its forces alone.
+    cutoff : float, optional
+        In Å; the potential's own by default.
     """
     energies, forces = energy_and_forces(
-        potential, batch, level=level, differentiable=differentiable, references=False
+        potential, batch, cutoff, level, differentiable=differentiable, references=False
     )
     scale = potential.scales[potential.level_index(level)]
     above = targets.energy - reference_sum(potential, batch, level)

@@ -1,4 +1,4 @@
-"""Which frames an update learns from, whatever the order of records."""
+"""Which frames an update learns from, whatever the order of records, and at which cutoff."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from ..diversity.conformers import ConformerSet
 from ..diversity.randomness import generator
+from .configuration import TrainingConfig
 
 
 def canonical(data: ConformerSet, index: np.ndarray) -> np.ndarray:
@@ -15,6 +16,18 @@ def canonical(data: ConformerSet, index: np.ndarray) -> np.ndarray:
         rows = np.flatnonzero(rows)
     rows = rows.astype(np.int64)
     return rows[np.argsort(data.select(rows).id, kind="stable")]
+
+
+def update_cutoff(config: TrainingConfig, seed: int, update: int) -> float | None:
+    """Return the cutoff of an update in Å, uniform in the range asked for; None is the trained.
+
+    A pure function of seed and update, like the batches, so that an interrupted fit goes on as it
+    would have. R. Oerder and J. Hamaekers (arXiv:2603.10205) draw a cutoff for each atom, since
+    theirs are chosen atom by atom; here a structure has one, and all of an update share it.
+    """
+    if config.random_cutoff is None:
+        return None
+    return float(generator(seed, "cutoff", update).uniform(*config.random_cutoff))
 
 
 class BatchOrder:

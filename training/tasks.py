@@ -130,7 +130,7 @@ class Task:
         own = int(seed_sequence(seed, "prior").generate_state(1)[0])
         return cls(data, rows, prior.level, weights, seed=own, device=device, conformational=True)
 
-    def loss(self, potential: Potential, update: int) -> Tensor:
+    def loss(self, potential: Potential, update: int, cutoff: float | None = None) -> Tensor:
         """Return the loss of an update's batch, with its graph."""
         batch, targets = self.store.labelled(self.order.batch(update))
         return batch_loss(
@@ -141,6 +141,7 @@ class Task:
             self.config,
             differentiable=True,
             conformational=self.conformational,
+            cutoff=cutoff,
         )
 
     def mean_loss(self, potential: Potential) -> float:

@@ -16,7 +16,7 @@ import torch
 from ..diversity.conformers import ConformerSet
 from ..diversity.errors import BreadthError, ConfigurationError, DataError
 from .configuration import TrainingConfig, choose_device
-from .order import canonical
+from .order import canonical, update_cutoff
 from .potentials import Potential
 from .starting import continued_references, hyper_parameters, initial_potential
 from .state import FitResult, TrainingState
@@ -144,6 +144,8 @@ def fit(
         own = Task.of_prior(prior, data, cheap, config, seed=seed, device=device)
         tasks.append((prior.weight, own))
     model = initial_potential(hyper, seed=seed, start=start).to(device)
+    if config.random_cutoff is not None:
+        model.set_cutoff_range(*config.random_cutoff)
     for _, each in tasks:
         _set_level(model, each, known=start is not None and each.level in start.levels)
     run = TrainingState(model, config, _all_frozen(model, frozen, taught))
@@ -158,9 +160,10 @@ def fit(
         )
     calls = set(monitor_at) if monitor is not None else set()
     while run.update < config.n_updates and not run.finished:
-        loss = task.loss(run.potential, run.update)
+        cutoff = update_cutoff(config, seed, run.update)
+        loss = task.loss(run.potential, run.update, cutoff)
         for weight, other in tasks[1:]:
-            loss = loss + weight * other.loss(run.potential, run.update)
+            loss = loss + weight * other.loss(run.potential, run.update, cutoff)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise BreadthError(

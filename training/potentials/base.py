@@ -58,6 +58,8 @@ class Potential(nn.Module, ABC):
         if not levels or len(set(levels)) != len(levels):
             raise ConfigurationError("A potential needs levels of theory, each named once.")
         self.cutoff = float(cutoff)
+        #: Cutoffs in Å that it was trained at, ends included; others are extrapolation.
+        self.cutoff_range = (self.cutoff, self.cutoff)
         self.levels = tuple(levels)
         self.heads = nn.ModuleList(
             nn.Sequential(nn.Linear(n_features, n_features), nn.SiLU(), nn.Linear(n_features, 1))
@@ -142,6 +144,16 @@ class Potential(nn.Module, ABC):
                 self.seen[place, z] = True
             for z in anchored:
                 self.anchored[place, z] = True
+
+    def set_cutoff_range(self, low: float, high: float) -> None:
+        """Say that it is trained at all cutoffs between two, in Å, its own among them."""
+        if not low <= self.cutoff <= high:
+            raise ConfigurationError(
+                f"Random cutoffs from {low:g} to {high:g} Å leave out the potential's own, "
+                f"{self.cutoff:g} Å, at which it is validated and used by default: widen the "
+                "range or move the cutoff."
+            )
+        self.cutoff_range = (float(low), float(high))
 
     def energies_are_absolute(self, numbers: Any, level: str | None = None) -> bool:
         """Tell whether energies of structures with these elements compare between molecules.
