@@ -42,6 +42,25 @@ class PotentialCalculator(Calculator):
     ) -> None:
         super().__init__(**kwargs)
         self.potential, self.level, self.cutoff = potential, level, cutoff
+        self._batch: Batch | None = None
+
+    def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
+        """Return what changed since the last calculation, exactly.
+
+        The comparison of ASE has a tolerance, and takes a tenth of a small potential's time; it
+        does not look at the charge in ``atoms.info``, which potentials take.
+        """
+        last = self.atoms
+        if last is None:
+            return list(all_changes)
+        same = {
+            "positions": np.array_equal(last.positions, atoms.positions),
+            "numbers": np.array_equal(last.numbers, atoms.numbers),
+            "cell": np.array_equal(last.cell.array, atoms.cell.array),
+            "pbc": np.array_equal(last.pbc, atoms.pbc),
+            "initial_charges": last.info.get("charge", 0) == atoms.info.get("charge", 0),
+        }
+        return [name for name, unchanged in same.items() if not unchanged]
 
     def calculate(
         self,
@@ -50,9 +69,20 @@ class PotentialCalculator(Calculator):
         system_changes: Sequence[str] = all_changes,
     ) -> None:
         """Compute all properties at once; ASE asks for them by name."""
-        super().calculate(atoms, properties, system_changes)
+        if atoms is not None:
+            self.atoms = atoms.copy()  # without the folder that the base class makes for files
         assert self.atoms is not None
-        batch = _batch(self.atoms, next(self.potential.parameters()))
+        like = self.potential.scales
+        batch = self._batch
+        # Between steps of dynamics only positions change; a potential may be cast or moved.
+        if (
+            batch is None
+            or list(system_changes) != ["positions"]
+            or (batch.cell.dtype, batch.cell.device) != (like.dtype, like.device)
+        ):
+            batch = self._batch = _new_batch(self.atoms, like)
+        else:
+            batch = batch.with_positions(_tensor(self.atoms.positions, like.dtype, like))
         if self.atoms.pbc.all():
             energies, forces, stress = energy_forces_stress(
                 self.potential, batch, self.cutoff, self.level
@@ -66,16 +96,17 @@ class PotentialCalculator(Calculator):
         )
 
 
-def _batch(atoms: Atoms, like: torch.Tensor) -> Batch:
-    def put(array: Any, dtype: torch.dtype) -> torch.Tensor:
-        return torch.tensor(np.asarray(array), dtype=dtype, device=like.device)[None]
+def _tensor(array: Any, dtype: torch.dtype, like: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(np.asarray(array), dtype=dtype, device=like.device)[None]
 
+
+def _new_batch(atoms: Atoms, like: torch.Tensor) -> Batch:
     return Batch(
-        numbers=put(atoms.numbers, torch.int64),
-        positions=put(atoms.positions, like.dtype),
+        numbers=_tensor(atoms.numbers, torch.int64, like),
+        positions=_tensor(atoms.positions, like.dtype, like),
         mask=torch.ones(1, len(atoms), dtype=torch.bool, device=like.device),
-        cell=put(atoms.cell.array, like.dtype),
-        pbc=put(atoms.pbc, torch.bool),
-        charge=put(atoms.info.get("charge", 0), like.dtype),
+        cell=_tensor(atoms.cell.array, like.dtype, like),
+        pbc=_tensor(atoms.pbc, torch.bool, like),
+        charge=_tensor(atoms.info.get("charge", 0), like.dtype, like),
         periodic=bool(atoms.pbc.any()),
     )

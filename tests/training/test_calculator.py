@@ -47,6 +47,61 @@ def test_crystal_stress(potential):
     assert stress[0, 1] == pytest.approx(numeric, abs=1e-6)
 
 
+def test_every_change_of_the_atoms_is_seen(potential):
+    z, x = random_structure(6)
+    kept = PotentialCalculator(potential)
+    atoms = Atoms(np.where(z == 1, 1, 6), x)
+
+    def check():
+        expected = PotentialCalculator(potential).get_potential_energy(atoms)
+        assert kept.get_potential_energy(atoms) == pytest.approx(expected, abs=1e-12)
+        forces = PotentialCalculator(potential).get_forces(atoms)
+        np.testing.assert_allclose(kept.get_forces(atoms), forces, atol=1e-12)
+        return expected
+
+    energies = [check()]
+    atoms.positions[0] += 1e-7
+    energies.append(check())
+    atoms.numbers[0] = 7 - atoms.numbers[0]
+    energies.append(check())
+    atoms.set_cell(np.eye(3) * 5)
+    atoms.pbc = True
+    energies.append(check())
+    atoms.cell[0, 0] = 5.5
+    energies.append(check())
+    del atoms[5]
+    energies.append(check())
+    assert len(set(energies)) == 6
+
+
+def test_nothing_is_computed_twice_and_a_charge_is_a_change(potential):
+    z, x = random_structure(6)
+    atoms = Atoms(np.where(z == 1, 1, 6), x, info={"charge": 0})
+    calculator = PotentialCalculator(potential)
+    calculator.get_forces(atoms)
+    assert not calculator.calculation_required(atoms, ["energy", "forces"])
+    atoms.info["charge"] = 1
+    assert calculator.calculation_required(atoms, ["energy"])
+    calculator.get_forces(atoms)
+    assert calculator._batch.charge.tolist() == [1.0]
+
+
+def test_a_cast_potential_is_followed():
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = PaiNN(cutoff=4.0, n_features=16, n_basis=4)
+    calculator = PotentialCalculator(made)
+    z, x = random_structure(6)
+    atoms = Atoms(np.where(z == 1, 1, 6), x, calculator=calculator)
+    single = atoms.get_forces()
+    made.double()
+    atoms.positions += 1.0
+    double = atoms.get_forces()
+    assert 0 < np.abs(single - double).max() < 1e-4
+
+
 def test_agrees_with_predict_and_relaxes(toy):
     config = TrainingConfig(n_updates=150, batch_size=8, learning_rate=0.01, device="cpu")
     trained = fit(
