@@ -1,0 +1,137 @@
+"""Calculations that run elsewhere: written, run by a real program, collected, run again."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.units import Bohr
+
+from breadth.diversity import ConfigurationError, DataError
+from breadth.sampling.engines import Uff
+from breadth.sampling.geometries import sample_geometries
+from breadth.sampling.molecules import Molecule
+from breadth.studies.jobs import collect_jobs, reopen_jobs, write_jobs
+
+pytest.importorskip("qcengine", reason="needs QCEngine, which runs the calculations")
+
+
+@pytest.fixture(scope="module")
+def conformers():
+    found, _ = sample_geometries(
+        [Molecule("ethanol", "CCO"), Molecule("formamide", "NC=O")], n_conformers=2, seed=0
+    )
+    return found
+
+
+def run(folder, *arguments):
+    """Run the calculations as a user does, with QCEngine of this environment."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run([folder / "run.sh", *arguments], check=True, env={**os.environ, "PATH": path})
+
+
+#: QCEngine 0.52 takes RDKit's energies, kcal/mol, for kJ/mol, and multiplies gradients by bohr/Å
+#: where it should divide: these put its numbers right.
+ENERGY, GRADIENT = 4.184, 4.184 * Bohr**2
+
+
+def test_from_inputs_to_labels(conformers, tmp_path):
+    """UFF through QCEngine is UFF by our own engine: conformers, units and signs are matched."""
+    folder = tmp_path / "jobs"
+    made = write_jobs(conformers, folder, by="qcengine:rdkit", level="uff", atoms=False)
+    assert made["n_conformers"] == 4
+    assert collect_jobs(folder).waiting == conformers.id.astype("U32").tolist()
+
+    run(folder, "2")  # one of them, as a job array does
+    found = collect_jobs(folder)
+    assert found.conformers.id.tolist() == [conformers.id[1]]
+
+    run(folder)
+    found = collect_jobs(folder)
+    assert not found.waiting
+    assert not found.failed
+    ours = Uff()(conformers)
+    theirs = found.conformers.labels("uff")
+    assert found.conformers.id.tolist() == conformers.id.tolist()
+    np.testing.assert_allclose(theirs.energy * ENERGY, ours.energy, atol=1e-5)
+    np.testing.assert_allclose(theirs.forces * GRADIENT, ours.forces, atol=1e-4)
+
+
+def test_failures_are_told_and_run_again(conformers, tmp_path):
+    folder = tmp_path / "jobs"
+    write_jobs(conformers, folder, by="qcengine:rdkit", level="nonsense", atoms=False)
+    run(folder, "1")
+    found = collect_jobs(folder)
+    assert [name for name, _ in found.failed] == [conformers.id[0].decode()]
+    assert "failed" in found.failed[0].reason
+    assert reopen_jobs(folder, found) == 4
+    after = collect_jobs(folder)
+    assert not after.failed
+    assert len(after.waiting) == 4
+    kept = folder / "calculations" / found.failed[0].record / "output.json.failed-1"
+    assert json.loads(kept.read_text())["success"] is False
+
+
+def swap(folder, names, change):
+    """Change what a calculation wrote."""
+    path = folder / "calculations" / names[0] / "output.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda c: c["molecule"]["geometry"].__setitem__(0, 9.0), "Å off"),
+        (lambda c: c["molecule"].update(symbols=c["molecule"]["symbols"][::-1]), "same order"),
+        (lambda c: c["molecule"].update(molecular_charge=1.0), "charge or multiplicity"),
+        (lambda c: c["properties"].update(return_gradient=None) or c.update(return_result=None),
+         "no forces"),
+        (lambda c: c["properties"].update(return_energy=float("nan")), "not finite"),
+    ],
+)  # fmt: skip
+def test_a_result_of_something_else_is_no_label(change, why, conformers, tmp_path):
+    folder = tmp_path / "jobs"
+    one = conformers.select([0])
+    write_jobs(one, folder, by="qcengine:rdkit", level="uff", atoms=False)
+    run(folder)
+    swap(folder, one.id.astype("U32").tolist(), change)
+    found = collect_jobs(folder)
+    assert not len(found.conformers)
+    assert why in found.failed[0].reason
+
+
+def test_orca_inputs_and_outputs(conformers, tmp_path):
+    """The input says method, dispersion, basis and task; an output that was cut is a failure."""
+    folder = tmp_path / "jobs"
+    write_jobs(*(conformers, folder), by="orca", level="b3lyp-d3bj/def2-svp", keywords="TightSCF")
+    names = (folder / "open.txt").read_text().split()
+    assert names[-4:] == ["atom-1", "atom-6", "atom-7", "atom-8"]
+    text = (folder / "calculations" / names[0] / "orca.inp").read_text()
+    assert text.startswith("! b3lyp d3bj def2-svp EnGrad TightSCF\n\n* xyz 0 1\n")
+    rows = [line.split() for line in text.splitlines() if len(line.split()) == 4][1:]
+    at = conformers.atoms_slice(0)
+    np.testing.assert_allclose(np.array([r[1:] for r in rows], float), conformers.positions[at])
+    oxygen = (folder / "calculations" / "atom-8" / "orca.inp").read_text()
+    assert "def2-svp SP" in oxygen
+    assert "* xyz 0 3" in oxygen
+    cut = folder / "calculations" / names[0] / "orca.out"
+    cut.write_text("* O   R   C   A *\nCARTESIAN COORDINATES (ANGSTROEM)\n")
+    assert [name for name, _ in collect_jobs(folder).failed] == [names[0]]
+
+
+def test_bad_input(conformers, tmp_path):
+    with pytest.raises(ConfigurationError, match="no program 'gaussian'"):
+        write_jobs(conformers, tmp_path / "x", by="gaussian", level="pbe/def2-svp")
+    with pytest.raises(ConfigurationError, match="JSON object"):
+        write_jobs(conformers, tmp_path / "x", by="qcengine:psi4", level="hf/x", keywords="a b")
+    assert not (tmp_path / "x").exists()
+    with pytest.raises(DataError, match="no folder of calculations"):
+        collect_jobs(tmp_path)
+    (tmp_path / "x").mkdir()
+    with pytest.raises(ConfigurationError, match="exists already"):
+        write_jobs(conformers, tmp_path / "x", by="orca", level="pbe/def2-svp")
