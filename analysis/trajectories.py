@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.distance import pdist
 
-from ..diversity.bonds import STRETCH_LIMIT, BondChange, pair_changes
+from ..diversity.bonds import STRETCH_LIMIT, BondChange, pair_changes, pair_distances
 from ..diversity.errors import DataError
 
 #: The sum over autocorrelations ends at this many correlation times (Sokal's window).
@@ -39,6 +39,8 @@ def stability_time(
     positions: np.ndarray,
     bonds: np.ndarray,
     reference: np.ndarray,
+    cell: np.ndarray | None = None,
+    pbc: np.ndarray | None = None,
     *,
     temperature: np.ndarray | None = None,
     limit: float = STRETCH_LIMIT,
@@ -56,6 +58,8 @@ def stability_time(
     bonds : array of int, shape (B, 2) or (B, 3)
     reference : array, shape (N, 3)
         Geometry whose bond lengths are the reference.
+    cell, pbc : array, optional
+        Shapes (3, 3) and (3,), the same for all frames.
     temperature : array, shape (t,), optional
         In K.
     limit : float, optional
@@ -69,14 +73,12 @@ def stability_time(
     frames = _frames(positions)
     if not len(frames) or len(time) != len(frames):
         raise DataError(f"{len(time)} times and {len(frames)} frames: give one time for each.")
-    i, j = np.asarray(bonds, dtype=np.int64).reshape(len(bonds), -1)[:, :2].T
-    with np.errstate(invalid="ignore"):
-        longer = np.linalg.norm(frames[:, i] - frames[:, j], axis=2) - np.linalg.norm(
-            np.asarray(reference)[i] - np.asarray(reference)[j], axis=1
-        )
     lost = ~np.isfinite(frames).all(axis=(1, 2))
     if temperature is not None:
         lost |= ~np.isfinite(temperature)
+    there = np.where(np.isfinite(frames), frames, 0.0)
+    rest = pair_distances(np.asarray(reference)[None], bonds, cell, pbc)
+    longer = pair_distances(there, bonds, cell, pbc) - rest
     torn = (longer > limit).any(axis=1)
     unstable = np.flatnonzero(lost | torn)
     if not len(unstable):
@@ -85,7 +87,8 @@ def stability_time(
     if lost[first]:
         return Stability(float(time[first]), "not finite")
     worst = int(longer[first].argmax())
-    reason = f"bond {i[worst]}–{j[worst]} stretched by {longer[first, worst]:.2f} Å"
+    i, j = np.asarray(bonds)[worst, :2].tolist()
+    reason = f"bond {i}–{j} stretched by {longer[first, worst]:.2f} Å"
     return Stability(float(time[first]), reason)
 
 

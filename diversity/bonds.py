@@ -226,17 +226,51 @@ def pair_changes(
     bonded[pair_of[ends[:, 0], ends[:, 1]]] = True
     radii = covalent_radii[numbers][i] + covalent_radii[numbers][j]
 
-    distances = _distances(frames, i, j, cell, pbc)
+    atoms = np.stack([i, j], axis=1)
+    distances = pair_distances(frames, atoms, cell, pbc)
     shortest = contact * radii
     if reference is None:
         undisturbed = radii[None]
     else:
         rest = np.asarray(reference, dtype=float).reshape(-1, len(numbers), 3)
-        undisturbed = _distances(rest, i, j, cell, pbc)
+        undisturbed = pair_distances(rest, atoms, cell, pbc)
         # Some strained cages hold 1,3 pairs this close; only coming closer still is a change.
         shortest = np.minimum(shortest, 0.9 * undisturbed)
     excess = np.where(bonded, distances - undisturbed - stretch, shortest - distances)
-    return PairChanges(np.stack([i, j], axis=1), bonded, distances, excess)
+    return PairChanges(atoms, bonded, distances, excess)
+
+
+def pair_distances(
+    positions: np.ndarray,
+    pairs: np.ndarray,
+    cell: np.ndarray | None = None,
+    pbc: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return the distances of some pairs of atoms, such as bonds, in each geometry.
+
+    Parameters
+    ----------
+    positions : array, shape (n, N, 3)
+        In Å.
+    pairs : array of int, shape (P, 2) or (P, 3)
+        Further columns are ignored.
+    cell, pbc : array, optional
+        Shapes (3, 3) and (3,), the same for all geometries; distances are between nearest images.
+
+    Returns
+    -------
+    array of float64, shape (n, P)
+        In Å.
+    """
+    frames = np.asarray(positions, dtype=float)
+    i, j = np.asarray(pairs, dtype=np.int64)[:, :2].T
+    vectors = frames[:, i] - frames[:, j]
+    if pbc is not None and cell is not None and np.any(pbc):
+        from ase.geometry import find_mic
+
+        _, lengths = find_mic(vectors.reshape(-1, 3), cell, pbc)
+        return np.asarray(lengths.reshape(vectors.shape[:2]))
+    return np.asarray(np.sqrt((vectors**2).sum(-1)))
 
 
 def closest_pair(
@@ -255,22 +289,6 @@ def closest_pair(
         return first, int(partner[first, 1]), float(separation[first, 1])
     nearest = int(distances.argmin())
     return int(pairs[nearest, 0]), int(pairs[nearest, 1]), float(distances[nearest])
-
-
-def _distances(
-    frames: np.ndarray,
-    i: np.ndarray,
-    j: np.ndarray,
-    cell: np.ndarray | None,
-    pbc: np.ndarray | None,
-) -> np.ndarray:
-    vectors = frames[:, i] - frames[:, j]
-    if pbc is not None and cell is not None and np.any(pbc):
-        from ase.geometry import find_mic
-
-        _, lengths = find_mic(vectors.reshape(-1, 3), cell, pbc)
-        return lengths.reshape(vectors.shape[:2])
-    return np.sqrt((vectors**2).sum(-1))
 
 
 def _atoms(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray):  # type: ignore[no-untyped-def]

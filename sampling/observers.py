@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 
-from ..diversity.bonds import STRETCH_LIMIT
+from ..diversity.bonds import STRETCH_LIMIT, pair_distances
 from ..diversity.conformers import ConformerSet
 from ..diversity.protocols import Observer, Verdict
 from .calculators import one_conformer
@@ -18,41 +18,38 @@ class BondStretched:
     Parameters
     ----------
     bonds : array of int, shape (B, 2) or (B, 3)
-    reference : array, shape (N, 3)
-        Undisturbed geometry, Å.
+    lengths : array, shape (B,)
+        Undisturbed, in Å.
     limit : float, optional
         In Å.
     """
 
     def __init__(
-        self, bonds: np.ndarray, reference: np.ndarray, *, limit: float = STRETCH_LIMIT
+        self, bonds: np.ndarray, lengths: np.ndarray, *, limit: float = STRETCH_LIMIT
     ) -> None:
-        self._i, self._j = np.asarray(bonds, dtype=np.int64).reshape(len(bonds), -1)[:, :2].T
-        self._longest = _lengths(reference, self._i, self._j) + limit
+        self.bonds = np.asarray(bonds)[:, :2]
+        self.longest = np.asarray(lengths) + limit
         self.reason = ""
 
     @classmethod
     def of(cls, start: ConformerSet, *, limit: float = STRETCH_LIMIT) -> BondStretched:
         """Return the observer of one conformer's bonds, with its geometry as the reference."""
         start = one_conformer(start, "BondStretched")
-        return cls(known_bonds(start), start.positions, limit=limit)
+        bonds = known_bonds(start)
+        rest = pair_distances(start.positions[None], bonds, start.cell[0], start.pbc[0])
+        return cls(bonds, rest[0], limit=limit)
 
     def __call__(self, frame: Atoms) -> Verdict:
-        """Judge one frame."""
-        lengths = _lengths(frame.positions, self._i, self._j)
-        broken = np.flatnonzero(~(lengths <= self._longest))
+        """Judge one frame; distances are between nearest images."""
+        lengths = pair_distances(frame.positions[None], self.bonds, frame.cell.array, frame.pbc)[0]
+        broken = np.flatnonzero(~(lengths <= self.longest))
         if not len(broken):
             return Verdict.CONTINUE
-        first = broken[0]
-        a, b = (f"{frame.symbols[k]}{k}" for k in (self._i[first], self._j[first]))
-        self.reason = f"bond broken: {a}–{b} at {lengths[first]:.2f} Å"
+        a, b = (f"{frame.symbols[k]}{k}" for k in self.bonds[broken[0]].tolist())
+        self.reason = f"bond broken: {a}–{b} at {lengths[broken[0]]:.2f} Å"
         return Verdict.STOP
 
 
 def stops_where_bonds_break(start: ConformerSet) -> list[Observer]:
     """Return the observers of arXiv:2503.08674: a bond stretched by more than 0.5 Å ends a run."""
     return [BondStretched.of(start)]
-
-
-def _lengths(positions: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    return np.asarray(np.linalg.norm(positions[i] - positions[j], axis=1))

@@ -40,6 +40,10 @@ def test_stability_ends_where_a_bond_is_half_an_angstrom_too_long() -> None:
     assert stability_time(TIME, frames, BONDS, REST, temperature=hot) == (20.0, "not finite")
     frames[1, 0] = np.nan
     assert stability_time(TIME, frames, BONDS, REST) == (10.0, "not finite")
+    crossing = chain([1.0, -2.2, -2.2, -2.2, -2.2, -2.2])  # 0.8 Å through a wall of 3 Å
+    box = np.eye(3) * 3, np.ones(3, dtype=bool)
+    assert stability_time(TIME, crossing, BONDS, REST).time == 10.0
+    assert stability_time(TIME, crossing, BONDS, REST, *box) == (50.0, None)
     with pytest.raises(DataError, match="5 times and 6 frames"):
         stability_time(TIME[:5], frames, BONDS, REST)
 

@@ -177,8 +177,7 @@ def test_a_broken_bond_stops_a_run_that_is_kept(start: ConformerSet) -> None:
 
 
 def test_the_limit_of_a_stretched_bond() -> None:
-    bonds, rest = np.array([[0, 1], [1, 2]]), np.array([[0, 0, 0], [1, 0, 0], [2, 0, 0]])
-    watch = BondStretched(bonds, rest)
+    watch = BondStretched(np.array([[0, 1], [1, 2]]), np.ones(2))
     inside = Atoms("H3", [[0, 0, 0], [1.49, 0, 0], [2.98, 0, 0]])
     assert watch(inside) is Verdict.CONTINUE
     outside = Atoms("H3", [[0, 0, 0], [1.0, 0, 0], [2.51, 0, 0]])
@@ -186,6 +185,12 @@ def test_the_limit_of_a_stretched_bond() -> None:
     assert watch.reason == "bond broken: H1–H2 at 1.51 Å"
     outside.positions[2] = np.nan
     assert watch(outside) is Verdict.STOP
+    # Through the wall of a cell of 3 Å, the third atom is 1.49 Å from the second.
+    outside.positions[2] = [-0.51, 0, 0]
+    assert watch(outside) is Verdict.STOP
+    outside.set_cell(np.eye(3) * 3)
+    outside.pbc = True
+    assert watch(outside) is Verdict.CONTINUE
 
 
 def test_explosions_and_failures_end_a_run_and_are_told(start: ConformerSet) -> None:
