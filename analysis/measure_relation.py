@@ -24,6 +24,7 @@ from scipy import stats
 from ..diversity.errors import DataError
 from ..diversity.randomness import generator
 from .predictions import CELL
+from .ranks import permutation_p_values
 
 #: Fewest designs with a correlation, and fewest distinct ones in a resample.
 FEWEST, FEWEST_DRAWN = 4, 3
@@ -263,16 +264,8 @@ def _weighted(table: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def _chance(x: np.ndarray, y: np.ndarray, n_resamples: int, random_state: int) -> float:
     """Return the p-value of the greatest |ρ| over measures x (D, K) with errors y (D,)."""
-    n = len(y)
-    observed = np.abs(_spearman(x[None], y[None])[0]) if n >= FEWEST else np.empty(0)
-    observed = observed[np.isfinite(observed)]
-    if not observed.size:
+    if len(y) < FEWEST or not x.shape[1]:
         return float("nan")
-    stream = generator(random_state, "measure relation", "shuffles", str(n))
-    shuffled = stats.rankdata(stream.permuted(np.tile(y, (n_resamples, 1)), axis=1), axis=1)
-    ranks = stats.rankdata(x, axis=0)
-    spread = ranks.std(axis=0)
-    ranks = (ranks - ranks.mean(axis=0))[:, spread > 0] / spread[spread > 0]
-    shuffled = (shuffled - shuffled.mean()) / shuffled[0].std() / n
-    greatest = np.abs(shuffled @ ranks).max(axis=1)
-    return float((1 + (greatest > observed.max() - 1e-9).sum()) / (n_resamples + 1))
+    stream = generator(random_state, "measure relation", "shuffles", str(len(y)))
+    of_best = permutation_p_values(x[None], y[None, :, None], stream, n_permutations=n_resamples)[1]
+    return float(of_best[0])
