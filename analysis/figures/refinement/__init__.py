@@ -1,0 +1,104 @@
+"""Figures of a study of refinement: functions from results to a matplotlib Figure."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from ..style import Column, save
+from .breadth import breadth
+from .dynamics import distances, dynamics
+from .gain import error_bins, fine_tuning, gain_against_shift
+from .look import experiments
+from .shift import error_against_shift, error_with_refinement
+from .spectra import spectra
+from .surfaces import surfaces
+
+__all__ = [
+    "breadth",
+    "distances",
+    "draw_refinement",
+    "dynamics",
+    "error_against_shift",
+    "error_bins",
+    "error_with_refinement",
+    "fine_tuning",
+    "gain_against_shift",
+    "spectra",
+    "surfaces",
+]
+
+
+def draw_refinement(
+    results: xr.Dataset,
+    directory: Path,
+    *,
+    eigenvalues: xr.Dataset | None = None,
+    surface: xr.Dataset | None = None,
+    runs: xr.Dataset | None = None,
+    column: Column = "single",
+) -> list[Path]:
+    """Draw every figure that there are data for, and write each as PDF and PNG.
+
+    Parameters
+    ----------
+    results : xarray.Dataset
+        From :func:`breadth.analysis.refinement.with_scores`, or without scores. With a dimension
+        ``design``: `breadth`, and the other figures for the design with most molecules at the
+        fixed budget.
+    directory : Path
+        Made if absent; files of equal names are replaced.
+    eigenvalues, surface, runs : xarray.Dataset, optional
+        See :func:`spectra`, :func:`surfaces`, and :func:`dynamics` and :func:`distances`.
+    column : {'single', 'double'}
+        Width, 3.35 or 7.0 in.
+
+    Returns
+    -------
+    list of Path
+        Two files per figure. Figures of one experiment end in its name.
+    """
+    figures: dict[str, Figure] = {}
+    if "design" in results.dims:
+        for experiment in experiments(results):
+            figures[f"breadth_{experiment}"] = breadth(
+                results, experiment=experiment, column=column
+            )
+        results = _broadest(results)
+    by_experiment: dict[str, Callable[..., Figure]] = {
+        "error_against_shift": error_against_shift,
+        "error_with_refinement": error_with_refinement,
+        "gain_against_shift": gain_against_shift,
+    }
+    shown = experiments(results)
+    for experiment in shown:
+        for name, draw in by_experiment.items():
+            figures[f"{name}_{experiment}"] = draw(results, experiment=experiment, column=column)
+    if shown:
+        figures["error_bins"] = error_bins(results, column=column)
+    if any(str(m).startswith("fine_tune_") for m in results["method"].values):
+        figures["fine_tuning"] = fine_tuning(results, column=column)
+    if eigenvalues is not None:
+        figures["spectra"] = spectra(eigenvalues, column=column)
+    if surface is not None:
+        figures["surfaces"] = surfaces(surface, column=column)
+    if runs is not None:
+        if "temperature" in runs:
+            figures["dynamics"] = dynamics(runs, column=column)
+        if "h" in runs:
+            figures["distances"] = distances(runs, column=column)
+    written: list[Path] = []
+    for name, figure in figures.items():
+        written += save(figure, directory / name)
+    return written
+
+
+def _broadest(results: xr.Dataset) -> xr.Dataset:
+    """Return the results of the design with most molecules at the fixed budget."""
+    molecules = results["n_molecules"].values.astype(float)
+    if "design_experiment" in results:
+        at_budget = results["design_experiment"].values.astype(str) == "fixed_budget"
+        molecules = np.where(at_budget, molecules, -1.0) if at_budget.any() else molecules
+    return results.isel(design=int(molecules.argmax()), drop=True)

@@ -1,0 +1,293 @@
+"""What each method wins: gain against shift, molecules per error, labels that it is worth."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from ...refinement.fine_tuning import fine_tuned, labels_needed
+from ...refinement.groups import IN_DISTRIBUTION
+from ..style import GREY, MILLI, Column, log_axis, new_figure, paper, round_ticks, words
+from .look import (
+    BLUE,
+    experiment_label,
+    experiments,
+    group_handles,
+    group_looks,
+    legend_below,
+    measure_label,
+    method_handles,
+    method_look,
+    named,
+    wrapped,
+)
+
+_COMPARED = ("none", "radius", "test_time", "both", "delta")
+_LEVELS = ("none", "joint", "test_time", "prior")
+_WORST = -1.0
+"""Relative gain below which a mark stands at the edge with its number: the error doubled."""
+
+
+def gain_against_shift(
+    results: xr.Dataset,
+    *,
+    experiment: str | None = None,
+    measure: str | None = None,
+    column: Column = "single",
+) -> Figure:
+    """Draw the relative gain of every method over how far out the systems lie.
+
+    One panel per method. Marks: means over the systems of a kind of shift, at their mean score,
+    with 95 % intervals over training sets and systems; dots: systems. Above the line at zero the
+    method helps. A mark at the lower edge lies below it, where its number says.
+
+    Parameters
+    ----------
+    results : xarray.Dataset
+        From :func:`breadth.analysis.refinement.with_scores`; without scores of shift, kinds of
+        shift stand side by side.
+    experiment : str, optional
+        By default the first with force errors.
+    measure : str, optional
+        Whose scores; by default ``knn`` if it was taken, else the first.
+    column : {'single', 'double'}
+        Width: 3.35 or 7.0 in.
+    """
+    experiment = experiment or experiments(results)[0]
+    looks = group_looks(results, experiment)
+    chosen = [m for m in named(results) if m != "none" and _known(results, m, looks)]
+    of_groups, of_systems, label = _abscissa(results, measure, looks)
+    gains = results["group_relative_gain"].mean("replicate").values * 100
+    bounds = results["group_relative_gain_interval"].values * 100
+    systems = results["relative_gain"].mean("replicate").values * 100
+    index = results["method"].values.astype(str).tolist()
+    with paper():
+        beside = 3 if column == "single" else 5
+        rows = -(-len(chosen) // beside)
+        figure = new_figure(column, 1.15 * rows + 0.85)
+        panels = figure.subplots(rows, beside, squeeze=False, sharex=True, sharey=True).ravel()
+        for axes in panels[len(chosen) :]:
+            axes.set_visible(False)
+        columns = [index.index(m) for m in chosen]
+        groups = [row for row, *_ in looks]
+        fair = [m for method, m in zip(chosen, columns, strict=True) if method != "prior"]
+        shown = np.ix_(groups, fair or columns)
+        floor, ceiling = _limits(bounds[shown], gains[shown])
+        for axes, method, m in zip(panels, chosen, columns, strict=False):
+            axes.axhline(0, color=GREY, lw=0.6, zorder=1)
+            for row, _, colour, marker in looks:
+                members = results["group_of"].values == row
+                axes.plot(
+                    of_systems[members], systems[members, m], ".", ms=1.6, color=colour, alpha=0.5
+                )
+                x, y = of_groups[row], gains[row, m]
+                axes.plot([x, x], bounds[row, m], color=colour, lw=0.9, zorder=3)
+                if np.isfinite(y) and y < floor:
+                    axes.plot(x, floor, marker=7, ms=3.5, color=colour, clip_on=False, zorder=4)
+                    axes.annotate(
+                        f"{y:.0f}".replace("-", "−"),
+                        (x, floor),
+                        xytext=(0, 5),
+                        textcoords="offset points",
+                        fontsize=4.5,
+                        ha="center",
+                        color=colour,
+                        rotation=90,
+                    )
+                else:
+                    axes.plot(x, y, marker=marker, ms=3.6, color=colour, zorder=4)
+            axes.set_ylim(floor, ceiling)
+            axes.set_title(wrapped(method_look(method)[0], column), fontsize=6.5)
+            axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+            axes.yaxis.set_major_formatter(
+                FuncFormatter(lambda v, _: f"{v:+.0f}".replace("-", "−") if v else "0")
+            )
+            if not label:
+                axes.set_xticks([])
+        for i in range(len(chosen)):  # the last panel of each column carries the ticks
+            if i + beside >= len(chosen):
+                panels[i].tick_params(labelbottom=True)
+        panels[(rows - 1) * beside + (len(chosen) - 1) % beside // 2].set_xlabel(
+            label or "Kind of shift"
+        )
+        figure.supylabel("Gain in force MAE (% of the error without refinement)", fontsize=7)
+        legend_below(figure, group_handles(looks), column)
+    return figure
+
+
+def _known(results: xr.Dataset, method: str, looks: list[tuple[int, str, str, str]]) -> bool:
+    gains = results["group_relative_gain"].sel({"method": method}).values
+    return bool(np.isfinite(gains[[row for row, *_ in looks]]).any())
+
+
+def _limits(bounds: np.ndarray, gains: np.ndarray) -> tuple[float, float]:
+    values = np.concatenate([bounds.ravel(), gains.ravel()])
+    values = values[np.isfinite(values)]
+    low, high = min(values.min(initial=0.0), -5.0), max(values.max(initial=0.0), 5.0)
+    low = max(low, _WORST * 100)
+    pad = 0.08 * (high - low)
+    return low - pad, high + pad
+
+
+def _abscissa(
+    results: xr.Dataset, measure: str | None, looks: list[tuple[int, str, str, str]]
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Return where groups and systems stand, and what the axis says; empty: side by side."""
+    of_groups = np.full(results.sizes["group"], np.nan)
+    if "group_shift_score" not in results:
+        for place, (row, *_) in enumerate(looks):
+            of_groups[row] = place
+        return of_groups, of_groups[results["group_of"].values], ""
+    measure = measure or default_measure(results)
+    both = [results[n].sel(measure=measure) for n in ("group_shift_score", "shift_score")]
+    both = [x.mean("replicate") if "replicate" in x.dims else x for x in both]
+    return both[0].values, both[1].values, measure_label(measure)
+
+
+def default_measure(results: xr.Dataset) -> str:
+    """Return ``knn`` if it was taken, else the first measure of shift."""
+    measures = results["measure"].values.astype(str).tolist()
+    return "knn" if "knn" in measures else measures[0]
+
+
+def error_bins(results: xr.Dataset, *, column: Column = "single") -> Figure:
+    """Draw how many systems out of distribution have which force MAE, a row per method.
+
+    One column per experiment, at most two in single column; bins of equal width in the logarithm,
+    means over replicates, triangles at medians. The outline is that without refinement.
+    """
+    shown = experiments(results)[: 2 if column == "single" else 3]
+    methods = named(results, _COMPARED)
+    out = results["shift"].values.astype(str) != IN_DISTRIBUTION
+    error = results["force_mae"].mean("replicate").values * MILLI
+    index = results["method"].values.astype(str).tolist()
+    with paper():
+        figure = new_figure(column, 0.62 * len(methods) + 0.75)
+        panels = figure.subplots(
+            len(methods), len(shown), squeeze=False, sharex="col", sharey="col"
+        )
+        for place, experiment in enumerate(shown):
+            systems = out & (results["experiment"].values.astype(str) == experiment)
+            table = error[np.ix_(systems, [index.index(m) for m in methods])]
+            _histograms(panels[:, place].tolist(), table, methods)
+            panels[0, place].set_title(
+                f"{experiment_label(experiment)}\n{systems.sum()} systems out of distribution",
+                fontsize=7,
+                pad=8,
+            )
+            panels[-1, place].set_xlabel("Force MAE (meV/Å)")
+        figure.supylabel("Systems", fontsize=7.5)
+        legend_below(figure, method_handles(methods), column)
+    return figure
+
+
+def _histograms(panels: Sequence[Axes], table: np.ndarray, methods: list[str]) -> None:
+    known = table[np.isfinite(table)]
+    if not known.size:
+        return
+    low, high = known.min() / 1.05, known.max() * 1.05
+    edges = np.geomspace(low, high, 11)
+    plain, _ = np.histogram(table[np.isfinite(table[:, 0]), 0], edges)
+    for axes, method, column in zip(panels, methods, table.T, strict=True):
+        _, colour, _ = method_look(method)
+        values = column[np.isfinite(column)]
+        counts, _ = np.histogram(values, edges)
+        axes.stairs(counts, edges, color=colour, alpha=0.55, fill=True, lw=0)
+        axes.stairs(plain, edges, color="black", lw=0.6)
+        if values.size:
+            axes.plot(
+                np.median(values),
+                1.0,
+                transform=axes.get_xaxis_transform(),
+                marker="v",
+                ms=4,
+                color=colour,
+                clip_on=False,
+            )
+        axes.set_ylim(0, None)
+        axes.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+    ticks = round_ticks(low, high)
+    if len(ticks) < 2:  # a narrow range
+        ticks = [t for t in MaxNLocator(3).tick_values(low, high) if low <= t <= high]
+    log_axis(panels[0], "x", low, high, ticks)
+
+
+def fine_tuning(results: xr.Dataset, *, column: Column = "single") -> Figure:
+    """Draw the error after fine-tuning on n labelled structures, against methods without labels.
+
+    One panel per kind of shift out of distribution, with 95 % intervals. Where the curve crosses
+    test-time training stands how many labels that is worth.
+    """
+    n_labels, tuned = fine_tuned(results)
+    index = results["method"].values.astype(str).tolist()
+    error = results["group_force_mae"].mean("replicate").values * MILLI
+    bounds = results["group_force_mae_interval"].values * MILLI
+    columns = [index.index(m) for m in tuned]
+    rows = [
+        row
+        for row in range(results.sizes["group"])
+        if results["group_shift"].values[row] != IN_DISTRIBUTION
+        and np.isfinite(error[row, columns]).any()
+    ]
+    levels = named(results, _LEVELS)
+    with paper():
+        beside = 2 if column == "single" else min(max(len(rows), 1), 3)
+        n_rows = -(-max(len(rows), 1) // beside)
+        figure = new_figure(column, 1.55 * n_rows + 0.6)
+        panels = figure.subplots(n_rows, beside, squeeze=False, sharex=True).ravel()
+        for axes in panels[len(rows) :]:
+            axes.set_visible(False)
+        for axes, row in zip(panels, rows, strict=False):
+            axes.plot(n_labels, error[row, columns], color=BLUE, marker="o", ms=3, zorder=4)
+            axes.vlines(n_labels, *bounds[row, columns].T, color=BLUE, lw=0.8, zorder=3)
+            seen = [error[row, columns], bounds[row, columns].ravel()]
+            for method in levels:
+                _, colour, line = method_look(method)
+                level, (low, high) = (
+                    error[row, index.index(method)],
+                    bounds[row, index.index(method)],
+                )
+                axes.axhline(level, color=colour, ls=line, lw=1.0, zorder=2)
+                if method == "test_time" and np.isfinite([low, high]).all():
+                    axes.axhspan(low, high, color=colour, alpha=0.12, lw=0, zorder=1)
+                seen.append(np.array([level]))
+            _worth(axes, n_labels, error[row, columns], error[row], index)
+            values = np.concatenate(seen)
+            values = values[np.isfinite(values)]
+            log_axis(axes, "y", values.min() / 1.15, values.max() * 1.15)
+            log_axis(axes, "x", n_labels[0] / 1.3, n_labels[-1] * 1.3, list(n_labels))
+            kind = [str(results[f"group_{n}"].values[row]) for n in ("experiment", "shift")]
+            axes.set_title(f"{experiment_label(kind[0])}:\n{words(kind[1])}", fontsize=7)
+        for i in range(len(rows)):
+            if i + beside >= len(rows):
+                panels[i].tick_params(labelbottom=True)
+                panels[i].set_xlabel("Labelled structures", fontsize=7)
+        figure.supylabel("Force MAE (meV/Å)", fontsize=7.5)
+        tuned_line = Line2D([], [], color=BLUE, marker="o", ms=3, label="fine-tuned on n labels")
+        legend_below(figure, [tuned_line, *method_handles(levels)], column)
+    return figure
+
+
+def _worth(
+    axes: Axes, n_labels: np.ndarray, tuned: np.ndarray, of_methods: np.ndarray, index: list[str]
+) -> None:
+    """Mark how many labels test-time training is worth."""
+    if "test_time" not in index:
+        return
+    target = float(of_methods[index.index("test_time")])
+    needed = labels_needed(n_labels, tuned, target)
+    if np.isnan(needed):
+        return
+    colour = method_look("test_time")[1]
+    if needed <= n_labels[0]:
+        text = f"worth ≤ {n_labels[0]} label" + ("s" if n_labels[0] > 1 else "")
+    elif np.isinf(needed):
+        text = f"worth > {n_labels[-1]} labels"
+    else:
+        text = f"worth ≈ {needed:.2g} labels"
+        axes.plot(needed, target, marker="D", ms=3.5, mfc="white", color=colour, zorder=5)
+    axes.text(0.04, 0.04, text, transform=axes.transAxes, fontsize=6, color=colour)

@@ -1,0 +1,89 @@
+"""Potential-energy surfaces over two Hessian eigenvectors, before and after test-time training."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from ..style import SEQUENTIAL, Column, new_figure, paper, shortened
+from .look import method_look, named, wrapped
+
+_COMPARED = ("none", "joint", "test_time")
+_LEVELS = 11
+
+
+def surfaces(found: xr.Dataset, *, column: Column = "single") -> Figure:
+    """Draw energies over displacements along two eigenvectors, the reference's beside each model's.
+
+    One row per system, at most two in single and three in double column. All panels of a row share
+    levels, and each surface starts from its own minimum. R is the roughness of the surface, zero
+    for a quadratic one.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        ``energy`` (system, method, x, y), eV; optional ``energy_reference`` (system, x, y) and
+        ``roughness`` (system, method); ``x``, ``y`` in Å.
+    column : {'single', 'double'}
+        Single column leaves out joint training without steps.
+    """
+    single = column == "single"
+    methods = named(found, [m for m in _COMPARED if not (single and m == "joint")])
+    systems = found["system"].values.astype(str)[: 2 if single else 3]
+    x, y = found["x"].values, found["y"].values
+    with paper():
+        names = [*(["reference"] if "energy_reference" in found else []), *methods]
+        figure = new_figure(column, (0.92 if single else 1.45) * len(systems) + 0.55)
+        panels = figure.subplots(len(systems), len(names), squeeze=False, sharex=True, sharey=True)
+        for row, system in zip(panels, systems, strict=True):
+            of = found.sel(system=system)
+            energies = [
+                of["energy_reference"].values
+                if name == "reference"
+                else of["energy"].sel({"method": name}).values
+                for name in names
+            ]
+            energies = [e - np.nanmin(e) for e in energies]
+            top = max(float(np.nanmax(e)) for e in energies[:1])  # the reference's own range
+            levels = np.linspace(0.0, top, _LEVELS)
+            for axes, name, energy in zip(row, names, energies, strict=True):
+                axes.contourf(x, y, energy.T, levels=levels, cmap=SEQUENTIAL, extend="max")
+                axes.contour(x, y, energy.T, levels=levels, colors="white", linewidths=0.3)
+                label = "reference" if name == "reference" else method_look(name)[0]
+                axes.set_box_aspect(1)
+                axes.set(xticks=_ticks(x), yticks=_ticks(y))
+                axes.tick_params(labelsize=6)
+                if axes in panels[0]:
+                    axes.set_title(wrapped(label, column, 12), fontsize=6.5)
+                if "roughness" in of and name != "reference":
+                    rough = float(of["roughness"].sel({"method": name}))
+                    if np.isfinite(rough):
+                        axes.text(
+                            0.04,
+                            0.95,
+                            f"R = {rough:.2g}",
+                            transform=axes.transAxes,
+                            va="top",
+                            fontsize=6,
+                            bbox={"facecolor": "white", "lw": 0, "pad": 0.6, "alpha": 0.8},
+                        )
+            row[0].set_ylabel(shortened(str(system), column), fontsize=7)
+            bar = figure.colorbar(
+                ScalarMappable(Normalize(0.0, top), SEQUENTIAL),
+                ax=list(row),
+                pad=0.01,
+                aspect=12,
+                extend="max",
+            )
+            bar.set_label("Energy (eV)", size=6.5)
+            bar.ax.tick_params(labelsize=6)
+        figure.supxlabel("Displacement along the first eigenvector (Å); R: roughness", fontsize=7)
+        figure.supylabel("… along the second (Å)", fontsize=7)
+    return figure
+
+
+def _ticks(displacement: np.ndarray) -> list[float]:
+    """Return few ticks that do not meet those of the panel beside."""
+    half = float(f"{min(-displacement[0], displacement[-1]) / 2:.1g}")
+    return [-half, half]
