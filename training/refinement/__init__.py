@@ -32,8 +32,8 @@ __all__ = [
     "fine_tune",
     "force_jumps",
     "head",
-    "pretrain_freeze",
     "predict_at_radii",
+    "pretrain_freeze",
     "prior_loss",
     "representation",
 ]
