@@ -76,6 +76,7 @@ def initial_potential(
         if not name.startswith("heads.") and name not in LEVEL_BUFFERS
     }
     model.load_state_dict(shared, strict=False)
+    model.set_cutoff_range(*start.cutoff_range)
     for level in start.levels:
         old, new = start.level_index(level), model.level_index(level)
         model.heads[new].load_state_dict(start.heads[old].state_dict())

@@ -25,9 +25,11 @@ app = App(
     suppress_keyboard_interrupt=False,  # `launch` says what is kept
 )
 study = App(name="study", help="Run a study: designs, fits, evaluations and figures.")
+refine = App(name="refine", help="Refine a potential for systems unlike those that it learnt.")
 
-#: Module and help of each command. The help stands here and not in the functions' docstrings, so
-#: that the list of commands needs none of their modules; its first line is what the list shows.
+#: Module and help of each command, and the function where it has another name. The help stands
+#: here and not in the functions' docstrings, so that the list of commands needs none of their
+#: modules; its first line is what the list shows.
 COMMANDS: dict[str, tuple[str, str]] = {
     "pool": (
         "pool",
@@ -92,6 +94,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
         Example: `breadth compare mine.xyz theirs.xyz --out measures/compared`""",
     ),
+    "shift": (
+        "shift",
+        """Say how far one data set is from another, such as a test set from a training set.
+
+        By composition, size, forces, connectivity and the features of atoms; each with an interval
+        and with the place of B's structures among held-out ones of A.
+
+        Example: `breadth shift train_300K.xyz train_600K.xyz`
+
+        Example: `breadth shift train.xyz test.xyz --features model:models/mine --model
+        models/mine --json`""",
+    ),
     "select": (
         "measures",
         """Choose molecules, conformers of each, or structures on purpose.
@@ -145,6 +159,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
         Example: `breadth evaluate test.xyz --predictions mace.xyz --energy-key MACE_energy
         --forces-key MACE_forces`""",
     ),
+    "test-time": (
+        "refine:at_test_time",
+        """Adapt a potential to each molecule of a set by a cheap prior's labels.
+
+        The potential must have learnt the prior's labels beside its own, by `breadth train --set
+        prior=gfn1` (or mmff94, uff, or any level of the data). Half of each molecule's structures
+        are adapted on, and errors reported on both halves where there are reference labels.
+
+        Example: `breadth refine test-time models/mine toluene.npz --out models/toluene`
+
+        Example: `breadth refine test-time models/mine test.xyz --train train.xyz --set share=1`""",
+    ),
     "figures": (
         "study",
         """Draw the figures of a finished study again.
@@ -164,10 +190,27 @@ COMMANDS: dict[str, tuple[str, str]] = {
         Example: `breadth study tradeoff --preset demo --set fixed_budget.budget=900 --out runs/900`
         """,
     ),
+    "refinement": (
+        "refinement",
+        """Distribution shift, and what refinement at test time wins back.
+
+        Fits potentials, tests each on systems unlike those that it was trained on, and compares
+        radius refinement and test-time training by a cheap prior with what else could help: the
+        prior alone, learning what it lacks, a few labels, regularisation. What the measures of
+        shift could foresee stands beside. With --models, for every model of a finished study of
+        `breadth study tradeoff`. Started again on the same folder, it goes on from where it was.
+
+        Example: `breadth study refinement --preset smoke --out runs/refinement-smoke`
+
+        Example: `breadth study refinement --preset demo --models runs/demo --out runs/refined`""",
+    ),
 }
+#: Commands that stand in a group; all others stand by themselves.
+GROUPS = {"tradeoff": study, "refinement": study, "test-time": refine}
 for name, (module, text) in COMMANDS.items():
-    target = study if name == "tradeoff" else app
-    target.command(f"{__package__}.{module}:{name}", name=name, help=inspect.cleandoc(text))
+    place = f"{__package__}.{module}" if ":" in module else f"{__package__}.{module}:{name}"
+    GROUPS.get(name, app).command(place, name=name, help=inspect.cleandoc(text))
+app.command(refine)
 app.command(study)
 
 

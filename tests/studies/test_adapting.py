@@ -1,7 +1,9 @@
+import json
+
 import numpy as np
 import pytest
 
-from breadth.diversity import ConfigurationError, DataError, Labels
+from breadth.diversity import ConfigurationError, DataError, Labels, write
 from breadth.sampling.engines import Gfn2, Uff
 from breadth.sampling.geometries import GeometrySettings, sample_geometries
 from breadth.sampling.labels import label
@@ -98,3 +100,23 @@ def test_what_is_missing_is_told(world, tmp_path):
     failed = data.with_level("uff", Labels.empty(len(data), data.n_atoms))
     with pytest.raises(DataError, match="prior 'uff'"):
         adapt_to_molecules(folder, failed, configuration=QUICK)
+
+
+def test_on_the_command_line(world, run_breadth, tmp_path):
+    data, known, folder = world
+    write(data.select(data.molecule == 2), tmp_path / "new.xyz")
+    write(known, tmp_path / "known.xyz")
+    steps = ("test_time.n_steps=10", "test_time.batch_size=4")
+    command = ["refine", "test-time", folder, tmp_path / "new.xyz", "--level", "gfn2"]
+    result = run_breadth(*command, "--json", "--set", *steps, "--train", tmp_path / "known.xyz")
+    (row,) = json.loads(result.stdout)["molecules"]
+    assert row["steps"] == 10
+    assert row["held"]["after"] > 0
+    assert "warning" not in result.stderr
+    seen = run_breadth(
+        "refine", "test-time", folder, tmp_path / "known.xyz", "--train", tmp_path / "known.xyz",
+        "--out", tmp_path / "out", "--set", *steps,
+    )  # fmt: skip
+    assert "2 molecules and 16 conformers" in seen.stderr
+    assert "Test-time training by uff" in seen.stdout
+    assert (tmp_path / "out/001/potential.json").exists()

@@ -124,6 +124,7 @@ def test_record_order_and_interruption_change_no_bit(with_prior, tmp_path):
 def test_frozen_parameters_and_idle_heads_stay(with_prior):
     data = with_prior()
     start = joint(data, levels=("later",)).potential
+    start.set_cutoff_range(6.0, 9.0)
     before = weights(start)
     assert start.levels == ("springs", "soft", "later")
     frozen = [n for n in start.depth() if n.startswith(("embedding", "messages.0"))]
@@ -133,6 +134,7 @@ def test_frozen_parameters_and_idle_heads_stay(with_prior):
         frozen=frozen,
     ).potential  # fmt: skip
     assert same(before, weights(start))
+    assert found.cutoff_range == (6.0, 9.0)
     after = weights(found)
     for name, _ in found.named_parameters():
         stays = name in frozen or name.startswith(("heads.1", "heads.2"))
