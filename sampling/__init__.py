@@ -7,6 +7,7 @@ from .disjoint import check_disjoint
 from .dynamics import Dynamics, DynamicsSettings, run_dynamics, run_many
 from .engines import AseEngine, Gfn1, Gfn2, Mmff94, Uff
 from .geometries import GeometrySettings, sample_geometries
+from .hessians import relax, sample_modes
 from .high_forces import high_forces
 from .labels import isolated_atom_energies, join_labels, label, label_chunk
 from .molecules import Molecule, bundled_molecules, read_smiles
@@ -42,9 +43,11 @@ __all__ = [
     "label",
     "label_chunk",
     "read_smiles",
+    "relax",
     "run_dynamics",
     "run_many",
     "sample_geometries",
+    "sample_modes",
     "select",
     "stretch_bonds",
     "stretch_scan",
