@@ -21,11 +21,12 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from ..diversity.bonds import covalent_bonds
 from ..diversity.conformers import ConformerSet, Labels
 from ..diversity.errors import DataError
+from ..diversity.topology import molecular_graphs
 from .minima import KCAL_PER_MOL, placed
 from .molecules import bond_table, rdkit_molecule
 
 
-class _Writer:
+class LabelWriter:
     """Collects the labels of a set conformer by conformer."""
 
     def __init__(self, conformers: ConformerSet) -> None:
@@ -79,14 +80,14 @@ class Gfn2:
     def __call__(self, conformers: ConformerSet) -> Labels:
         """Return energies and forces of all conformers, and stresses of periodic ones."""
         interface = _tblite()
-        out = _Writer(conformers)
+        out = LabelWriter(conformers)
         # Molecules of this size run slower on two threads than on one, and with one thread the
         # sums have one order. The limit ends with the call: others keep their threads.
         with threadpool_limits(1):
             self._fill(interface, out)
         return out.labels()
 
-    def _fill(self, interface: Any, out: _Writer) -> None:
+    def _fill(self, interface: Any, out: LabelWriter) -> None:
         conformers = out.conformers
         calculator, kind = None, None
         for i in range(len(conformers)):
@@ -142,8 +143,9 @@ class Gfn1(Gfn2):
 class Mmff94:
     """MMFF94 by RDKit (Halgren, J. Comput. Chem. 17, 490 (1996)).
 
-    A force field needs the molecule: every SMILES must be known, and the atoms must stand in the
-    order that RDKit gives it (heavy atoms, then hydrogens). It has no isolated atoms.
+    A force field needs the molecule: of one that has a SMILES, the atoms must stand in the order
+    that RDKit gives it (heavy atoms, then hydrogens); of one known by its geometry alone, bonds
+    are perceived and RDKit places their orders. It has no isolated atoms.
     """
 
     name: ClassVar[str] = "mmff94"
@@ -155,9 +157,9 @@ class Mmff94:
         Raises
         ------
         DataError
-            If a SMILES is missing or does not fit the atoms.
+            If a SMILES does not fit the atoms, or no bond orders fit a molecule without SMILES.
         """
-        out = _Writer(conformers)
+        out = LabelWriter(conformers)
         for row in np.unique(conformers.molecule):
             members = np.flatnonzero(conformers.molecule == row)
             molecule = _matching_molecule(conformers, int(row), members)
@@ -223,7 +225,7 @@ class AseEngine:
 
     def __call__(self, conformers: ConformerSet) -> Labels:
         """Return energies and forces, and stresses of periodic conformers where implemented."""
-        out = _Writer(conformers)
+        out = LabelWriter(conformers)
         calculator = self.factory()
         stress = "stress" in calculator.implemented_properties
         for i in range(len(conformers)):
@@ -260,10 +262,7 @@ def _matching_molecule(conformers: ConformerSet, row: int, members: np.ndarray) 
     key = str(conformers.molecules.key[row])
     smiles = str(conformers.molecules.smiles[row])
     if not smiles:
-        raise DataError(
-            f"Molecule {key!r} has no SMILES, and a force field needs to know its bonds and "
-            "charges. Label it with gfn2, or add the SMILES."
-        )
+        return _perceived_molecule(conformers.select(members), key)
     molecule = rdkit_molecule(smiles)
     numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()])
     bonds = bond_table(molecule)[:, :2]
@@ -281,6 +280,24 @@ def _matching_molecule(conformers: ConformerSet, row: int, members: np.ndarray) 
         )
     if {tuple(b) for b in known[:, :2].tolist()} != {tuple(b) for b in bonds.tolist()}:
         raise DataError(_order_message(key, smiles))
+    return molecule
+
+
+def _perceived_molecule(conformers: ConformerSet, key: str) -> Any:
+    """Return the molecule of conformers without SMILES, in their order of atoms."""
+    molecule = molecular_graphs(conformers)[0].mol_with_atoms
+    counts = np.unique(conformers.counts)
+    if molecule is None:
+        raise DataError(
+            f"Molecule {key!r} has no SMILES, and no bond orders fit its geometry and charge "
+            f"{int(conformers.charge[0])}, which a force field needs. Label it with gfn2, or add "
+            "the SMILES."
+        )
+    if len(counts) > 1 or len(np.unique(conformers.numbers.reshape(-1, counts[0]), axis=0)) > 1:
+        raise DataError(
+            f"The conformers of molecule {key!r} have their atoms in different orders, and there "
+            "is no SMILES to tell them by. Bring them into one order, or label it with gfn2."
+        )
     return molecule
 
 

@@ -24,16 +24,17 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-def preset_text(name: str) -> str:
-    """Return the YAML of a bundled preset.
+def preset_text(name: str, study: str = "") -> str:
+    """Return the YAML of a bundled preset, of a study that has a folder for its own.
 
     Raises
     ------
     ConfigurationError
         If there is no such preset.
     """
-    folder = resources.files(__package__) / "presets"
-    names = sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir())
+    folder = resources.files(__package__) / "presets" / study
+    files = [entry.name for entry in folder.iterdir() if entry.name.endswith(".yaml")]
+    names = sorted(name.removesuffix(".yaml") for name in files)
     if name not in names:
         raise ConfigurationError(
             f"There is no preset {name!r}{_nearest(name, names)} Presets: {', '.join(names)}."
@@ -45,6 +46,7 @@ def load(
     model: type[Model],
     *,
     preset: str | None = None,
+    study: str = "",
     path: Path | None = None,
     overrides: Sequence[str] = (),
 ) -> Model:
@@ -55,6 +57,8 @@ def load(
     model : type of pydantic.BaseModel
     preset : str, optional
         Name of a bundled preset.
+    study : str, optional
+        Folder of the presets of a study.
     path : Path, optional
         A YAML file whose keys replace the preset's.
     overrides : sequence of str
@@ -69,7 +73,7 @@ def load(
     content: dict[str, Any] = {}
     where = f"preset {preset!r}" if preset else "the defaults"
     if preset:
-        _merge(content, _parse(preset_text(preset), where))
+        _merge(content, _parse(preset_text(preset, study), where))
     if path is not None:
         where = str(path)
         try:

@@ -29,6 +29,18 @@ KINDS: dict[str, str] = {
     "measures": "breadth.studies.measuring:run_measures",
     "fit": "breadth.studies.models:run_fit",
     "predictions": "breadth.studies.models:run_predictions",
+    "frames": "breadth.studies.refinement.systems:run_frames",
+    "prior_labels": "breadth.studies.refinement.systems:run_prior_labels",
+    "joined": "breadth.studies.refinement.systems:run_joined",
+    "anchored": "breadth.studies.refinement.trajectories:run_anchored",
+    "stretched": "breadth.studies.refinement.pools:run_stretched",
+    "arm": "breadth.studies.refinement.fits:run_arm",
+    "refinement": "breadth.studies.refinement.refining:run_refinement_unit",
+    "dynamics": "breadth.studies.refinement.simulating:run_dynamics_unit",
+    "surface": "breadth.studies.refinement.simulating:run_surface_unit",
+    "shift_scores": "breadth.studies.refinement.scoring:run_scores",
+    "spectra": "breadth.studies.refinement.scoring:run_spectra",
+    "copied": "breadth.studies.refinement.finished:run_copied",
 }
 
 

@@ -62,6 +62,15 @@ def open_plan(root: Path, study: str, configuration: BaseModel, **inputs: str) -
     replace_file(path, json.dumps(content, indent=1))
 
 
+def study_of(root: Path) -> str | None:
+    """Return the name of the study in a folder; None where there is no plan that can be read."""
+    try:
+        name: str | None = json.loads((root / PLAN).read_text()).get("study")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return name
+
+
 def finished(root: Path) -> bool:
     """Say whether a study has written all its results."""
     return (root / FINISHED).exists()

@@ -56,7 +56,7 @@ def run_geometries(unit: Unit, store: Store, folder: Path) -> None:
     )
     if conformers is not None:
         write(conformers, folder / "set")
-    _write_aside(folder, aside)
+    write_aside(folder, aside)
 
 
 def label_unit(geometries: Unit, wanted: Iterable[str], *, engine: str, prior: str | None) -> Unit:
@@ -98,7 +98,7 @@ def run_labels(unit: Unit, store: Store, folder: Path) -> None:
     conformers = conformers.select(labelled.has_energy & labelled.has_forces)
     if len(conformers):
         write(conformers, folder / "set")
-    _write_aside(folder, aside)
+    write_aside(folder, aside)
 
 
 def run_atoms(unit: Unit, store: Store, folder: Path) -> None:
@@ -166,5 +166,6 @@ def rows_by_id(conformers: ConformerSet, ids: Sequence[str]) -> np.ndarray:
     return np.array([place[name] for name in ids], dtype=np.int64)
 
 
-def _write_aside(folder: Path, aside: Sequence[SetAside]) -> None:
+def write_aside(folder: Path, aside: Sequence[SetAside]) -> None:
+    """Keep what a unit set aside beside its results; see `read_aside`."""
     (folder / "aside.json").write_text(json.dumps([list(row) for row in aside]))

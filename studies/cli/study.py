@@ -92,9 +92,13 @@ def figures(
     json
         Print one JSON object.
     """
-    from ..tradeoff import draw_figures
+    from ..plan import study_of
     from .console import emit_json, output
 
+    if study_of(run) == "refinement":
+        from ..refinement import draw_figures
+    else:
+        from ..tradeoff import draw_figures
     paths = draw_figures(run, out or run / "figures", column=column)
     if json:
         emit_json({"figures": [str(path) for path in paths]})

@@ -1,0 +1,151 @@
+"""`breadth study refinement`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def refinement(
+    *,
+    out: Path,
+    preset: str | None = None,
+    config: Path | None = None,
+    models: Path | None = None,
+    set: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    workers: int | None = None,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Measure shift, refine at test time, and relate what was seen to what was won.
+
+    Parameters
+    ----------
+    out
+        Folder of the study; made if it is not there.
+    preset
+        smoke (under a minute), demo (minutes on two cores), triples (training sets of three of ten
+        molecules) or paper (hours on a GPU).
+    config
+        YAML file; its keys replace the preset's.
+    models
+        Folder of a finished trade-off study, all of whose models are scored and refined instead.
+    set
+        KEY=VALUE, such as test_time.n_steps=100; may be repeated.
+    workers
+        Worker processes, one per core by default. They change no number.
+    dry_run
+        Print the plan and what it would cost, and stop.
+    json
+        Print one JSON object.
+    """
+    from ..configuration import load
+    from ..refinement import RefinementConfiguration, estimate, run_refinement
+    from .console import emit_json, listing, note, output, progress_bar, worker_count
+
+    overrides = [*(set or ()), *([f"models.run={models}"] if models is not None else [])]
+    asked = load(
+        RefinementConfiguration, preset=preset, study="refinement", path=config, overrides=overrides
+    )
+    count = workers or worker_count(asked.threads)
+    if dry_run:
+        plan = estimate(asked, workers=count)
+        if json:
+            emit_json(plan)
+        else:
+            listing(plan, "planned")
+        return
+    with progress_bar() as show:
+        results = run_refinement(asked, out, workers=count, progress=show)
+    figures = sorted(str(path) for path in (out / "figures").rglob("*.png"))
+    if json:
+        emit_json({"groups": gains(results), "warnings": warnings(results), "out": str(out),
+                   "figures": figures})  # fmt: skip
+        return
+    print_gains(results)
+    for text in warnings(results):
+        output().print(f"[bold]warning:[/] {text}", soft_wrap=True)
+    output().print("\nFigures (PDF beside each PNG):")
+    for figure in figures:
+        output().print(f"  {figure}", soft_wrap=True)
+    output().print(f"Results: {out / 'results.nc'}  Predictions: {out / 'predictions.nc'}")
+    note("Run the same command again to see this table; it computes nothing twice.")
+
+
+def gains(results: xr.Dataset) -> list[dict[str, Any]]:
+    """Return error and gain of every method in every group of systems, means over designs.
+
+    A gain and its interval are None where they are not known.
+    """
+    import math
+
+    found = []
+    over = [d for d in ("design", "replicate") if d in results.dims]
+    for group in results["group"].values.astype(str):
+        of = results.sel(group=group)
+        for method in results["method"].values.astype(str):
+            one = of.sel({"method": method})
+            error = float(one["group_force_mae"].mean(over))
+            if not math.isfinite(error):
+                continue
+            row: dict[str, Any] = {"group": group, "method": method, "force_mae": error}
+            for name in ("gain", "gain_steps"):
+                value = float(one[f"group_{name}"].mean(over))
+                row[name] = value if math.isfinite(value) else None
+                # Of several designs there is no one interval.
+                bounds = (
+                    one[f"group_{name}_interval"].values
+                    if "design" not in results.dims
+                    else [math.nan] * 2
+                )
+                known = all(math.isfinite(b) for b in bounds)
+                row[f"{name}_interval"] = [float(b) for b in bounds] if known else None
+            found.append(row)
+    return found
+
+
+def warnings(results: xr.Dataset) -> list[str]:
+    """Return what the study warned of."""
+    import json
+
+    found: list[str] = json.loads(results.attrs["warnings"])
+    return found
+
+
+def print_gains(results: xr.Dataset) -> None:
+    """Print, group by group, what every method errs, and what it won."""
+    from .console import output, table
+
+    def change(row: dict[str, Any], name: str) -> str:
+        if row[name] is None:
+            return "–"
+        text = f"{1e3 * row[name]:+.0f}"
+        bounds = row[f"{name}_interval"]
+        return text + (f" [{1e3 * bounds[0]:+.0f}, {1e3 * bounds[1]:+.0f}]" if bounds else "")
+
+    rows = gains(results)
+    sizes = dict(
+        zip(results["group"].values.astype(str), results["group_n_systems"].values, strict=True)
+    )
+    for group in dict.fromkeys(row["group"] for row in rows):
+        table(
+            ["force, meV/Å", "MAE", "won against none [95 %]", "won by the step [95 %]"],
+            [
+                [
+                    row["method"].replace("_", " "),
+                    f"{1e3 * row['force_mae']:.0f}",
+                    change(row, "gain") if row["method"] != "none" else "",
+                    change(row, "gain_steps"),
+                ]
+                for row in rows
+                if row["group"] == group
+            ],
+            title=f"{group.replace('_', ' ')} ({sizes[group]} systems, mean of "
+            f"{results.sizes['replicate']} replicates; structures that no method was given)",
+        )
+    output().print("Above zero: fewer errors. Below: the method does harm.")
