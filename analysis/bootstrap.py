@@ -9,6 +9,7 @@ two-way layout and Satterthwaite's degrees of freedom; its asymmetry stays the b
 often such intervals hold the truth is checked in ``tests/analysis/test_bootstrap.py``.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -92,7 +93,6 @@ class CrossedBootstrap:
         self.n_resamples = n_resamples
         self.confidence = confidence
         self.random_state = random_state
-        self._drawn: dict[tuple[str, int], np.ndarray] = {}
 
     def interval(self, table: np.ndarray, *, positive: bool) -> tuple[float, float]:
         """Return the lower and upper bound for the mean of a (replicate, molecule) table.
@@ -200,12 +200,16 @@ class CrossedBootstrap:
 
     def _weights(self, what: str, n: int) -> np.ndarray:
         """Return how often each of n is drawn in each resample, (B, n)."""
-        if (what, n) not in self._drawn:
-            stream = seed_sequence(self.random_state, "crossed bootstrap", what, str(n))
-            generator = np.random.default_rng(stream)
-            drawn = generator.multinomial(n, np.full(n, 1.0 / n), size=self.n_resamples)
-            self._drawn[what, n] = drawn.astype(float)
-        return self._drawn[what, n]
+        return _drawn(self.random_state, self.n_resamples, what, n)
+
+
+@functools.lru_cache(maxsize=64)
+def _drawn(random_state: int, n_resamples: int, what: str, n: int) -> np.ndarray:
+    stream = seed_sequence(random_state, "crossed bootstrap", what, str(n))
+    drawn = np.random.default_rng(stream).multinomial(n, np.full(n, 1.0 / n), size=n_resamples)
+    weights = drawn.astype(float)
+    weights.flags.writeable = False  # all intervals share it
+    return weights
 
 
 def _present_mean(values: np.ndarray, axis: int, weights: np.ndarray | float = 1.0) -> np.ndarray:

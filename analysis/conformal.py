@@ -13,8 +13,8 @@ arXiv:2306.06342; Dunn, Wasserman, Ramdas, arXiv:1809.07441). It is infinite whe
 
 The promise is for molecules drawn as the calibration's were, and on average over calibrations.
 Under a shift there is none: there the coverage that was realised is reported beside it. A bound
-scaled by a shift score (error ≤ q·(a + b·score)) widens with the score; a and b are fitted on
-molecules that calibrate nothing, so that the promise stays.
+scaled by a shift score, error ≤ q·(a + b·(score − c)₊), widens with it; a, b and c, the least
+score, are taken from molecules that calibrate nothing, so that the promise stays.
 """
 
 from collections.abc import Sequence
@@ -92,7 +92,7 @@ class ConformalBound(BaseEstimator):
     bound_ : float
         Of the error, eV/Å, or of the error over its scale; may be infinite.
     scale_ : tuple of float
-        a ≥ 0 and b ≥ 0 of the scale a + b·score; (1, 0) without scores.
+        a > 0, b ≥ 0 and c of the scale a + b·(score − c)₊; (1, 0, 0) without scores.
     n_molecules_ : int
         Molecules that calibrate.
 
@@ -126,16 +126,16 @@ class ConformalBound(BaseEstimator):
         molecule : ndarray, shape (n,), optional
             Labels; every structure is its own molecule without.
         shift : ndarray, shape (n,), optional
-            Finite scores ≥ 0, higher = farther out; what the bound is scaled by. Scores that grow
+            Finite scores, higher = farther out; what the bound is scaled by. Scores that grow
             beyond the hold-out's are of more use here than quantiles, which end at 1.
         """
         error = np.asarray(error, dtype=np.float64)
         molecule = np.arange(len(error)) if molecule is None else np.asarray(molecule)
         calibrates = np.ones(len(error), dtype=bool)
-        self.scale_ = (1.0, 0.0)
+        self.scale_ = (1.0, 0.0, 0.0)
         if shift is not None:
-            if not (np.isfinite(shift).all() and np.min(shift, initial=0.0) >= 0.0):
-                raise DataError("Shift scores that scale a bound are finite and not negative.")
+            if not np.isfinite(shift).all():
+                raise DataError("Shift scores that scale a bound hold NaN or infinity.")
             names = np.unique(molecule)
             stream = generator(self.random_state, "conformal scale", str(len(names)))
             fitting = stream.permutation(names)[: round(self.share_for_scale * len(names))]
@@ -156,8 +156,9 @@ class ConformalBound(BaseEstimator):
         return self.bound_ * self._size(shift, len(shift))
 
     def _size(self, shift: np.ndarray | None, n: int) -> np.ndarray:
-        slope = 0.0 if shift is None else self.scale_[1] * np.asarray(shift, dtype=np.float64)
-        return np.full(n, self.scale_[0]) + slope
+        level, slope, origin = self.scale_
+        beyond = 0.0 if shift is None else np.maximum(np.asarray(shift, dtype=float) - origin, 0.0)
+        return np.full(n, level) + slope * beyond
 
 
 @dataclass(frozen=True)
@@ -212,13 +213,16 @@ def realised_coverage(within: np.ndarray, kind: Sequence[str], **bootstrap: int)
     return found
 
 
-def _scale(error: np.ndarray, shift: np.ndarray, molecule: np.ndarray) -> tuple[float, float]:
-    """Return a, b ≥ 0 that fit error ≈ a + b·shift, each molecule counting once."""
+def _scale(
+    error: np.ndarray, shift: np.ndarray, molecule: np.ndarray
+) -> tuple[float, float, float]:
+    """Return level, slope and origin that fit the error, each molecule counting once."""
     if not len(error):
-        return 1.0, 0.0
+        return 1.0, 0.0, 0.0
     _, of, count = np.unique(molecule, return_inverse=True, return_counts=True)
     root = np.sqrt(1.0 / count[of])
-    columns = np.stack([np.ones(len(error)), np.asarray(shift, dtype=np.float64)], axis=1)
-    a, b = optimize.nnls(columns * root[:, None], error * root)[0]
-    # Neither may make a size zero: a score of 0 exists, and a bound of 0 holds nowhere.
-    return max(float(a), 1e-3 * float(error.mean()), np.finfo(float).tiny), float(b)
+    origin = float(np.min(shift))
+    columns = np.stack([np.ones(len(error)), np.asarray(shift, dtype=float) - origin], axis=1)
+    level, slope = optimize.nnls(columns * root[:, None], error * root)[0]
+    # No size may be zero: the least score has one too, and a bound of 0 holds nowhere.
+    return max(float(level), 1e-3 * float(error.mean()), np.finfo(float).tiny), float(slope), origin

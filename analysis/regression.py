@@ -9,7 +9,7 @@ there, and both are negative gains where scores foretell nothing, for the fit th
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
 
 from ..diversity.randomness import generator
@@ -68,9 +68,8 @@ def foretell(
     for part in np.unique(fold):
         train = fold != part
         x, y = scores[:, train].reshape(-1, n_scores), target[:, train].ravel()
-        model = (_straight if n_scores == 1 else _ridge)(x, y, systems[:, train].ravel())
-        left = scores[:, ~train]
-        expected[:, ~train] = model.predict(left.reshape(-1, n_scores)).reshape(left.shape[:2])
+        level, *slopes = (_straight if n_scores == 1 else _ridge)(x, y, systems[:, train].ravel())
+        expected[:, ~train] = level + scores[:, ~train] @ slopes
         mean[:, ~train] = y.mean()
     missed, missed_by_mean = np.abs(target - expected), np.abs(target - mean)
     square, whole = missed**2, missed_by_mean**2
@@ -99,16 +98,18 @@ def foretell(
     )
 
 
-def _straight(x: np.ndarray, y: np.ndarray, _system: np.ndarray) -> LinearRegression:
-    return LinearRegression().fit(x, y)
+def _straight(x: np.ndarray, y: np.ndarray, _system: np.ndarray) -> np.ndarray:
+    """Return level and slope of a straight line."""
+    return np.linalg.lstsq(np.insert(x, 0, 1.0, axis=1), y, rcond=None)[0]
 
 
-def _ridge(x: np.ndarray, y: np.ndarray, system: np.ndarray) -> Ridge:
-    """Return a ridge regression whose penalty does best on systems left out of these."""
+def _ridge(x: np.ndarray, y: np.ndarray, system: np.ndarray) -> np.ndarray:
+    """Return level and slopes under the penalty that does best on systems left out of these."""
     square = np.zeros(len(_PENALTIES))
     for train, left in GroupKFold(_INNER).split(x, y, system):
         # One target per penalty: all are fitted at once.
         alike = np.repeat(y[train, None], len(_PENALTIES), axis=1)
         expected = Ridge(alpha=_PENALTIES).fit(x[train], alike).predict(x[left])
         square += ((expected - y[left, None]) ** 2).sum(axis=0)
-    return Ridge(alpha=_PENALTIES[square.argmin()]).fit(x, y)
+    chosen = Ridge(alpha=_PENALTIES[square.argmin()]).fit(x, y)
+    return np.insert(chosen.coef_, 0, chosen.intercept_)

@@ -59,8 +59,8 @@ def relation_table(
     hold_out_error : ndarray, shape (R, H), optional
         Errors of in-distribution systems that are none of the S: what a failure is, and bounds.
     hold_out_score : mapping of str to ndarray, (R, H) or (H,), optional
-        By measure: scores ≥ 0 on the scale of `score` (or of `shift`, without), for bounds that
-        grow with them.
+        By measure: scores on the scale of `score` (or of `shift`, without), for bounds that grow
+        with them.
     units : str
         Of error and gain.
 
