@@ -4,11 +4,15 @@ Adds to a relation table the failures found and the risk by coverage (:mod:`.ris
 calibrated in distribution with the coverage that they had under each shift (:mod:`.conformal`).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
-from .conformal import ConformalBound, realised_coverage
-from .correlation import FEWEST_SYSTEMS, known_together
+from ..diversity.errors import DataError
+from .conformal import ConformalBound, hierarchical_bound, realised_coverage
+from .correlation import FEWEST_SYSTEMS, as_columns, known_together
+from .errors import mean_by_molecule
 from .risk import FAILURE_QUANTILE, detect_failures, failure_threshold, risk_by_coverage
 
 ALPHAS = (0.05, 0.1, 0.2)
@@ -151,3 +155,83 @@ def _limits(
         fewest.append(bound.n_molecules_)
         limit[r] = bound.predict(error.shape[1] if score is None else score[r])
     return limit, min(fewest)
+
+
+def structure_bounds(
+    error: np.ndarray,
+    system: np.ndarray,
+    group: Sequence[str],
+    calibrates: np.ndarray,
+    *,
+    units: str = "eV/Å",
+    n_resamples: int = 1000,
+    random_state: int = 0,
+) -> xr.Dataset:
+    """Bound the errors of structures of new systems, and tell how often the bounds held.
+
+    Parameters
+    ----------
+    error : ndarray, shape (R, N)
+        Errors of N structures under each of R replicates' models; NaN where unknown.
+    system : ndarray of int, shape (N,)
+        Row of each structure's system.
+    group : sequence of str, length S
+        Kind of shift of each system.
+    calibrates : ndarray of bool, shape (S,)
+        Systems of the in-distribution hold-out, which calibrate and are judged in no group.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``relation_structure_bound`` (alpha, replicate), ``relation_structure_coverage`` (alpha,
+        group), the share of a system's structures within the bound averaged over its systems, its
+        ``_interval``, and ``relation_structure_n_calibration`` (replicate), systems.
+
+    Raises
+    ------
+    DataError
+        If shapes do not fit.
+    """
+    error = as_columns(error, "error")[..., 0]
+    labels, calibrates = np.asarray(group, dtype=str), np.asarray(calibrates, dtype=bool)
+    if error.shape[1] != len(system) or len(labels) != len(calibrates):
+        raise DataError(
+            f"Errors of {error.shape[1]} structures with {len(system)} systems' rows, and "
+            f"{len(labels)} groups for {len(calibrates)} systems."
+        )
+    held, known = calibrates[system], np.isfinite(error)
+    names = list(dict.fromkeys(labels[~calibrates].tolist()))
+    limit = np.full((len(ALPHAS), len(error)), np.nan)
+    n_systems = np.zeros(len(error), dtype=int)
+    for r, row in enumerate(error):
+        of = held & known[r]
+        n_systems[r] = len(np.unique(system[of]))
+        for a, alpha in enumerate(ALPHAS):
+            limit[a, r] = hierarchical_bound(row[of], system[of], alpha=alpha)
+    coverage = np.full((len(ALPHAS), len(names)), np.nan)
+    interval = np.full((*coverage.shape, 2), np.nan)
+    for a, bounds in enumerate(limit):
+        within = np.stack(
+            [
+                mean_by_molecule(row[ok] <= bound, system[ok], len(labels))
+                for row, ok, bound in zip(error, known, bounds, strict=True)
+            ]
+        )[:, ~calibrates]
+        found = realised_coverage(
+            within, labels[~calibrates].tolist(), n_resamples=n_resamples, random_state=random_state
+        )
+        for g, one in enumerate(found):
+            coverage[a, g], interval[a, g] = one.coverage, one.interval
+    table = xr.Dataset(
+        coords={"alpha": list(ALPHAS), "group": names, "bound": ["lower", "upper"]},
+        attrs={"relation_unit": "system"},
+    )
+    text = "upper bound on a structure's error; infinite: too few systems calibrate it"
+    put(table, "relation_structure_bound", ("alpha", "replicate"), limit, text, units)
+    text = "share of a new system's structures within the bound; promised: 1 − alpha"
+    put(table, "relation_structure_coverage", ("alpha", "group"), coverage, text)
+    put(
+        table, "relation_structure_coverage_interval", ("alpha", "group", "bound"), interval, "95 %"
+    )
+    table["relation_structure_n_calibration"] = ("replicate", n_systems)
+    return table
