@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ from ase.constraints import FixInternals
 from ase.optimize import BFGS
 
 from ..diversity.bonds import bond_changes
+from ..diversity.concat import concat
 from ..diversity.conformers import ConformerSet
 from ..diversity.errors import DataError, ShortageError
 from ..diversity.protocols import SetAside
 from ..diversity.tables import Extra, Labels
-from ..diversity.torsions import dihedral_angles
+from ..diversity.topology import molecular_graphs
+from ..diversity.torsions import dihedral_angles, torsions
 from .calculators import bare_atoms, frames_of, one_conformer
 from .scans import known_bonds, side
 
@@ -71,6 +74,70 @@ def torsion_scan(
         record=np.arange(len(wanted)),
         frame_extras={"angle": Extra(wanted, np.ones(len(wanted), dtype=bool))},
     )
+
+
+def scan_torsions(
+    conformers: ConformerSet, *, n_angles: int = 12
+) -> tuple[ConformerSet, list[SetAside]]:
+    """Turn each rotatable torsion of each conformer around, all else rigid.
+
+    The torsions are those of :func:`breadth.diversity.torsions.torsions`; angles are equally
+    spaced over the period of each, from its present one, which is left out.
+
+    Parameters
+    ----------
+    conformers : ConformerSet
+    n_angles : int, optional
+        Angles over the period of a torsion, the present one included.
+
+    Returns
+    -------
+    turned : ConformerSet
+        Without labels; extras `parent` (conformer id), `torsion` (four atoms), `angle` (degrees).
+    aside : list of SetAside
+        Conformers without a rotatable torsion, and geometries in which atoms come too close.
+
+    Raises
+    ------
+    ShortageError
+        If nothing could be turned.
+    """
+    made, aside = [], []
+    for i, parent in enumerate(conformers.id.astype("U32").tolist()):
+        start = one_conformer(conformers.select([i]), "A torsion scan")
+        mol = molecular_graphs(start)[0].mol_with_atoms
+        if mol is None:
+            aside.append(SetAside(parent, "bond orders are not known"))
+            continue
+        found = torsions(mol)
+        free = np.flatnonzero(~found.ring)
+        if not len(free):
+            aside.append(SetAside(parent, "no rotatable torsion"))
+        x, bonds = start.positions.astype(np.float64), known_bonds(start)
+        for atoms, fold in zip(found.atoms[free], found.fold[free].tolist(), strict=True):
+            now = dihedral_angles(x[None], atoms[None])[0, 0]
+            angles = now + 360.0 / fold * np.arange(1, n_angles) / n_angles
+            turned = torsion_scan(start, atoms.tolist(), angles)
+            frames = turned.positions.reshape(len(turned), -1, 3)
+            changes = bond_changes(start.numbers, frames, bonds, x)
+            good = [k for k, change in enumerate(changes) if change is None]
+            aside += [
+                SetAside(f"{parent}, torsion to {angle:.0f}°", change.describe(start.numbers))
+                for angle, change in zip(angles, changes, strict=True)
+                if change is not None
+            ]
+            if good:
+                there = np.ones(len(good), dtype=bool)
+                extras = {
+                    "parent": Extra(np.full(len(good), parent), there),
+                    "torsion": Extra(np.tile(atoms, (len(good), 1)), there),
+                }
+                kept = turned.select(good)
+                made.append(replace(kept, frame_extras={**kept.frame_extras, **extras}))
+    if not made:
+        why = aside[0].reason if aside else "the set is empty"
+        raise ShortageError(f"No torsion of {len(conformers)} conformers could be turned: {why}.")
+    return concat(made), aside
 
 
 def torsion_drive(

@@ -20,7 +20,7 @@ from breadth.sampling.engines import Gfn2, Mmff94
 from breadth.sampling.geometries import sample_geometries
 from breadth.sampling.molecules import Molecule
 from breadth.sampling.scans import side, stretch_bonds, stretch_scan
-from breadth.sampling.torsion_scans import torsion_drive, torsion_scan
+from breadth.sampling.torsion_scans import scan_torsions, torsion_drive, torsion_scan
 
 CARBONS = [0, 1, 2, 3]
 
@@ -125,6 +125,32 @@ def test_a_turned_torsion_has_its_angle_and_keeps_all_lengths(
         np.linalg.norm(x[bonds[:, 0]] - x[bonds[:, 1]], axis=1) for x in (moved, butanol.positions)
     ]
     np.testing.assert_allclose(lengths[0], lengths[1], atol=1e-9)
+
+
+def test_every_rotatable_torsion_of_a_set_is_turned_around(some: ConformerSet) -> None:
+    turned, aside = scan_torsions(some, n_angles=6)
+    # Butanol has two torsions of heavy atoms; benzene and cyclobutanone have none.
+    assert [a.reason for a in aside if a.reason == "no rotatable torsion"] == [
+        "no rotatable torsion"
+    ] * 4
+    clashes = [a for a in aside if a.reason != "no rotatable torsion"]
+    assert len(turned) + len(clashes) == 2 * 2 * 5
+    assert {a.reason.split(":")[0] for a in clashes} <= {"bond formed"}
+    extras = turned.frame_extras
+    assert {tuple(t) for t in extras["torsion"].values.tolist()} == {(0, 1, 2, 3), (1, 2, 3, 4)}
+    parents = {name.decode(): i for i, name in enumerate(some.id)}
+    for k in range(len(turned)):
+        torsion = extras["torsion"].values[k][None]
+        i = parents[str(extras["parent"].values[k])]
+        now, was = (
+            dihedral_angles(s.positions[s.atoms_slice(m)][None], torsion)[0, 0]
+            for s, m in ((turned, k), (some, i))
+        )
+        assert np.cos(np.radians(now - extras["angle"].values[k])) == pytest.approx(1)
+        sixth = (now - was) / 60
+        assert sixth == pytest.approx(round(sixth), abs=1e-6)
+    with pytest.raises(ShortageError, match="no rotatable torsion"):
+        scan_torsions(some.select([2, 3]))
 
 
 def test_a_drive_relaxes_below_the_rigid_scan_at_the_same_angles(butanol: ConformerSet) -> None:
