@@ -3,6 +3,7 @@
 from .measure_relation import BestMeasure, best_measures, relate_measures
 from .parity import parity_points
 from .predictions import check_predictions
+from .relation import relation_table
 from .results import measure_errors
 from .summary import Comparison, DesignError, summarise
 
@@ -15,5 +16,6 @@ __all__ = [
     "measure_errors",
     "parity_points",
     "relate_measures",
+    "relation_table",
     "summarise",
 ]

@@ -74,7 +74,9 @@ def add_risk(
     put(table, "relation_auroc_interval", ("measure", "bound"), auroc_interval, "95 %")
     text = f"quantile {FAILURE_QUANTILE} of in-distribution errors; NaN: fewer than 20 systems"
     put(table, "relation_failure_threshold", ("replicate",), threshold, text, units)
-    table["relation_n_failures"] = ("replicate", failed.sum(axis=1))
+    n_failures = np.where(np.isfinite(threshold), failed.sum(axis=1), np.nan)
+    text = "systems whose error is above it"
+    put(table, "relation_n_failures", ("replicate",), n_failures, text)
     by_kept = ("measure", "kept")
     put(table, "relation_risk", by_kept, risk, "mean error of the systems kept", units)
     text = "the same, ordered by the error itself"

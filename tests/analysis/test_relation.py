@@ -121,6 +121,7 @@ def test_few_systems_support_nothing_and_say_so() -> None:
     for name in ("rho", "partial_rho", "r2", "mae_won", "r2_all", "auroc", "aurc", "risk"):
         assert table[f"relation_{name}"].isnull().all(), name
     assert table["relation_failure_threshold"].isnull().all()
+    assert table["relation_n_failures"].isnull().all()
     assert np.isinf(table["relation_bound"].sel(alpha=0.05)).all()  # 19 would be needed
     assert (table["relation_coverage"].sel(alpha=0.05) == 1).all()
     assert np.isfinite(table["relation_bound"].sel(scaling="none", alpha=0.2)).all()
