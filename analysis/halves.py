@@ -98,12 +98,14 @@ def cuts(units: Units, *, n_cuts: int = N_CUTS, random_state: int = 0) -> list[n
         order = np.lexsort((generated.random(len(units.stratum)), units.stratum))
         strata, first = np.unique(units.stratum[order], return_index=True)
         place = np.searchsorted(strata, units.stratum[order])
-        # Of an odd stratum one half has one more: of the strata of a set, either half as often.
-        odd = np.diff(np.append(first, len(order))) % 2 == 1
+        # Of an odd stratum one half has one more. Dealt to units of the second set alone, then of
+        # both, then of the first, either half of either set has it as often.
+        odd = np.flatnonzero(np.diff(np.append(first, len(order))) % 2)
+        dealt = odd[
+            np.lexsort((generated.random(len(odd)), np.array([0, 0, 2, 1])[strata[odd] % 4]))
+        ]
         turn = np.zeros(len(strata), dtype=np.int64)
-        for member in range(4):
-            these = np.flatnonzero(odd & (strata % 4 == member))
-            turn[generated.permutation(these)] = np.arange(len(these)) % 2
+        turn[dealt] = (np.arange(len(dealt)) + generated.integers(2)) % 2
         half = np.empty(len(order), dtype=bool)
         half[order] = (np.arange(len(order)) - first[place] + turn[place]) % 2 == 0
         made.append(half)
@@ -180,9 +182,11 @@ def _rooted(centre: float, spread: np.ndarray, units: Units) -> Estimate:
 
 def bounded(centre: float, spread: np.ndarray, units: Units) -> Estimate:
     """Return an estimate ≥ 0 with Student's interval, given its values over halves of sets."""
-    freedom = min(len(np.unique(x)) for x in (units.a, units.b)) - 1
-    if freedom < 1:
+    n_units = min(len(np.unique(x)) for x in (units.a, units.b))
+    if n_units < 2:
         return Estimate(max(0.0, centre), None)
+    # The spread is uncertain for there being few units, and few cuts (two values of each).
+    freedom = 1 / (1 / (n_units - 1) + 2 / len(spread))
     reach = float(stats.t.isf((1 - CONFIDENCE) / 2, freedom)) * float(spread.std(ddof=1))
     return Estimate(max(0.0, centre), (max(0.0, centre - reach), max(0.0, centre + reach)))
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from scipy.spatial.distance import pdist
 from sklearn.base import BaseEstimator
-from sklearn.metrics import euclidean_distances
 
 from ..diversity.randomness import generator
 from .halves import Estimate, debiased
@@ -198,7 +197,10 @@ def _covariance_root(x: np.ndarray) -> np.ndarray:
 def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     # Centred, since the squares come from products.
     centre = a.mean(axis=0)
-    return euclidean_distances(a - centre, b - centre, squared=True)
+    left, right = a - centre, b - centre
+    squares = np.einsum("ij,ij->i", left, left)[:, None] + np.einsum("ij,ij->i", right, right)
+    squares -= 2 * (left @ right.T)
+    return np.maximum(squares, 0.0, out=squares)
 
 
 def _mean_distance(a: np.ndarray, b: np.ndarray) -> float:

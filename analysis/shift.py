@@ -24,8 +24,18 @@ from .classifier import ClassifierTwoSample
 from .composition import composition_score, unknown_elements
 from .detectors import Density, Detector, KNearestNeighbours, Mahalanobis, ZScore
 from .halves import Units, cuts, debiased, difference, half_rows, independent_units
+from .quantiles import hold_out_quantile
 from .set_distances import DISTANCES, SlicedWasserstein
-from .structure_rows import StructureRows, evenly_taken
+from .structure_rows import MOST_ATOMS, StructureRows, evenly_taken, leading_components
+
+__all__ = [
+    "MEASURES",
+    "available",
+    "hold_out_quantile",
+    "shift",
+    "structure_shift",
+    "system_scores",
+]
 
 Progress = Callable[[str], None]
 
@@ -56,37 +66,8 @@ MEASURES: tuple[str, ...] = (
 )
 #: Shares of the second set at which its place among held-out structures is told.
 PROBABILITIES = (0.05, 0.25, 0.5, 0.75, 0.95)
-#: Atoms of a reference that detectors are fitted to, at most, and structures that a distance
-#: between sets compares; more are thinned out evenly.
-MOST_ATOMS, MOST_STRUCTURES = 5_000, 1_000
-
-
-def hold_out_quantile(scores: Any, hold_out_scores: Any) -> np.ndarray:
-    """Return where scores stand among those of an in-distribution hold-out, from 0 to 1.
-
-    Scores of different measures and models have no common scale; these quantiles have.
-
-    Parameters
-    ----------
-    scores : array of any shape
-    hold_out_scores : array, shape (m,)
-
-    Returns
-    -------
-    array of the shape of `scores`
-        Share of hold-out scores below, with half of those equal.
-
-    Examples
-    --------
-    >>> hold_out_quantile([0.0, 2.0, 9.0], [1.0, 2.0, 3.0, 4.0])
-    array([0.   , 0.375, 1.   ])
-    """
-    held = np.sort(np.asarray(hold_out_scores, dtype=float).ravel())
-    values = np.asarray(scores, dtype=float)
-    if not len(held) or np.isnan(held).any() or np.isnan(values).any():
-        raise DataError("Quantiles need scores, and hold-out scores, that are numbers.")
-    below, upto = (np.searchsorted(held, values, side=side) for side in ("left", "right"))
-    return (below + upto) / (2 * len(held))
+#: Structures of a set that are compared, at most; more are thinned out evenly.
+MOST_STRUCTURES = 1_000
 
 
 def structure_shift(
@@ -108,7 +89,10 @@ def structure_shift(
         Higher is farther. Of a number per structure: its distance from the reference's mean in
         standard deviations. Of a distance between sets: that of the structure alone.
     """
+    if "classifier" in (measures or ()):
+        raise ConfigurationError("A classifier tells sets apart, and scores no structure alone.")
     measures = [m for m in available(reference, rows, measures) if m != "classifier"]
+    reference, rows = leading_components(reference, rows)
     scores: dict[str, np.ndarray] = {}
     ours, theirs = reference.evenly(MOST_STRUCTURES), rows
     for name in measures:
@@ -169,8 +153,8 @@ def system_scores(
     members = [rows[evenly_taken(len(rows), max_structures)] for rows in members]
     taken = np.concatenate(members)
     starts = np.cumsum([0, *map(len, members)])
-    chosen = systems.select(taken)
-    wanted = available(reference, systems, measures)
+    reference, chosen = leading_components(reference, systems.select(taken))
+    wanted = available(reference, chosen, measures)
     if measures is None and min(map(len, members)) < 2:
         wanted = [m for m in wanted if m != "classifier"]
     single = [m for m in wanted if m not in DISTANCES and m != "classifier"]
@@ -234,7 +218,7 @@ def shift(
         raise DataError("The reference of a shift needs two structures at least, and has one.")
     tell = progress or (lambda name: None)
     # Thinned evenly before units are made, so that blocks stay consecutive.
-    a, b = (one.evenly(MOST_STRUCTURES) for one in (a, b))
+    a, b = leading_components(*(one.evenly(MOST_STRUCTURES) for one in (a, b)))
     units = independent_units(a.molecule, b.molecule)
     half = cuts(units, n_cuts=1, random_state=random_state)[0]
     halves = half_rows(units.a, half), half_rows(units.b, half)

@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from sklearn.decomposition import PCA
 
 from ..diversity.errors import DataError
 from ..diversity.tables import ragged_index
+
+#: Columns of features beyond which principal components stand for them, and how many.
+MOST_COLUMNS, N_COMPONENTS = 200, 100
+#: Atoms of a set that are fitted to, at most; more are thinned out evenly, by structure.
+MOST_ATOMS = 5_000
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -89,6 +95,24 @@ class StructureRows:
     def evenly(self, most: int) -> StructureRows:
         """Return at most so many structures, evenly taken."""
         return self if len(self) <= most else self.select(evenly_taken(len(self), most))
+
+
+def leading_components(*rows: StructureRows) -> tuple[StructureRows, ...]:
+    """Return rows whose features, where they have many columns, are principal components.
+
+    Sets of more than 200 columns (SOAP has thousands) are projected together onto the 100 leading
+    principal components of all sets' atoms, thinned out evenly to 5,000 each: covariances of
+    thousands of columns cost minutes and are mostly noise. Components of all sets, not of a
+    reference alone, keep what is new in another.
+    """
+    tables = [one.features for one in rows]
+    if any(table is None or table.shape[1] <= MOST_COLUMNS for table in tables):
+        return rows
+    thinned = [one.evenly(max(1, int(MOST_ATOMS / one.counts.mean()))).features for one in rows]
+    together = np.concatenate([one for one in thinned if one is not None]).astype(np.float64)
+    n = min(N_COMPONENTS, *(k - 1 for k in together.shape))
+    fitted = PCA(n_components=n, svd_solver="arpack", random_state=0).fit(together)
+    return tuple(replace(one, features=fitted.transform(one.features)) for one in rows)
 
 
 def evenly_taken(n: int, most: int) -> np.ndarray:
