@@ -17,6 +17,8 @@ from .risk import FAILURE_QUANTILE, detect_failures, failure_threshold, risk_by_
 
 ALPHAS = (0.05, 0.1, 0.2)
 """Shares of systems that a bound leaves above it."""
+_FEW = f"NaN: known for fewer than {FEWEST_SYSTEMS} systems, or constant over them"
+_UNKNOWN = "NaN: no system of the group has an error and a score that are known"
 
 
 def put(
@@ -26,13 +28,15 @@ def put(
     values: np.ndarray,
     text: str,
     units: str = "1",
+    *,
+    missing: str = _FEW,
 ) -> None:
     """Set a variable with what it is and its units."""
     table[name] = (dims, values)
     table[name].attrs = {
         "long_name": text,
         "units": units,
-        "missing": f"NaN: known for fewer than {FEWEST_SYSTEMS} systems, or constant over them",
+        "missing": missing,
     }
 
 
@@ -68,15 +72,16 @@ def add_risk(
             found = detect_failures(ranked[at][..., [m]], failed[at], **drawn)
             auroc[m], auroc_interval[m] = found.auroc[0], found.interval[0]
     table.coords["kept"] = kept
-    one, few = ("measure",), "; NaN: fewer than 5 failures, or 5 that are none"
+    one, few = ("measure",), "NaN: fewer than 5 failures, or 5 that are none"
     text = f"AUROC of failures: errors above the hold-out's quantile {FAILURE_QUANTILE}"
-    put(table, "relation_auroc", one, auroc, text + few)
-    put(table, "relation_auroc_interval", ("measure", "bound"), auroc_interval, "95 %")
-    text = f"quantile {FAILURE_QUANTILE} of in-distribution errors; NaN: fewer than 20 systems"
-    put(table, "relation_failure_threshold", ("replicate",), threshold, text, units)
+    put(table, "relation_auroc", one, auroc, text, missing=few)
+    put(table, "relation_auroc_interval", ("measure", "bound"), auroc_interval, "95 %", missing=few)
+    text = f"quantile {FAILURE_QUANTILE} of in-distribution errors"
+    few = "NaN: fewer than 20 in-distribution systems are known"
+    put(table, "relation_failure_threshold", ("replicate",), threshold, text, units, missing=few)
     n_failures = np.where(np.isfinite(threshold), failed.sum(axis=1), np.nan)
     text = "systems whose error is above it"
-    put(table, "relation_n_failures", ("replicate",), n_failures, text)
+    put(table, "relation_n_failures", ("replicate",), n_failures, text, missing=few)
     by_kept = ("measure", "kept")
     put(table, "relation_risk", by_kept, risk, "mean error of the systems kept", units)
     text = "the same, ordered by the error itself"
@@ -128,10 +133,10 @@ def add_bounds(
     table.coords["scaling"] = [name for name, *_ in scalings]
     dims = ("scaling", "alpha", "group")
     text = "median upper bound on a system's error; infinite: too few calibrate it"
-    put(table, "relation_bound", dims, bound, text, units)
+    put(table, "relation_bound", dims, bound, text, units, missing=_UNKNOWN)
     text = "share of systems within their bound; promised: 1 − alpha in distribution"
-    put(table, "relation_coverage", dims, coverage, text)
-    put(table, "relation_coverage_interval", (*dims, "bound"), interval, "95 %")
+    put(table, "relation_coverage", dims, coverage, text, missing=_UNKNOWN)
+    put(table, "relation_coverage_interval", (*dims, "bound"), interval, "95 %", missing=_UNKNOWN)
     table["relation_n_calibration"] = ("scaling", calibrating)
 
 
@@ -229,9 +234,17 @@ def structure_bounds(
         attrs={"relation_unit": "system"},
     )
     text = "upper bound on a structure's error; infinite: too few systems calibrate it"
-    put(table, "relation_structure_bound", ("alpha", "replicate"), limit, text, units)
+    put(
+        table,
+        "relation_structure_bound",
+        ("alpha", "replicate"),
+        limit,
+        text,
+        units,
+        missing="none",
+    )
     text = "share of a new system's structures within the bound; promised: 1 − alpha"
-    put(table, "relation_structure_coverage", ("alpha", "group"), coverage, text)
+    put(table, "relation_structure_coverage", ("alpha", "group"), coverage, text, missing=_UNKNOWN)
     put(
         table, "relation_structure_coverage_interval", ("alpha", "group", "bound"), interval, "95 %"
     )

@@ -7,6 +7,7 @@ distribution, and how often they held under each shift (:mod:`.conformal`).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -23,6 +24,22 @@ _CORRELATIONS = {
     "_partial": "covariates held fixed",
     "_within": "within groups of systems (groups held fixed)",
 }
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """The measure of shift that goes best with the error, or with what a method won."""
+
+    target: str
+    measure: str
+    rho: float
+    interval: tuple[float, float]
+    """95 % interval of this measure's ρ by itself, as if chosen beforehand."""
+    p_value: float
+    """Probability of so great a ρ of the best measure if none had to do with the target."""
+    n_systems: int
+    reason: str
+    """Why nothing is known of the target; empty where something is."""
 
 
 def relation_table(
@@ -123,6 +140,37 @@ def relation_table(
             scores = _stacked(named, (held.shape[0], held.shape[1]), "hold-out score")[1]
         add_bounds(table, ranked, error, held, scores, labels, units, drawn)
     return table
+
+
+def best_foresight(table: xr.Dataset) -> list[Foresight]:
+    """Return the measure with the greatest |ρ| for each target, of those known for most systems.
+
+    Parameters
+    ----------
+    table : xarray.Dataset
+        From :func:`relation_table`, of one experiment and design.
+    """
+    found = []
+    for target in table["target"].values.astype(str).tolist():
+        of = table.sel(target=target)
+        rho, n_systems = of["relation_rho"].values, of["relation_n_systems"].values
+        strength = np.where(np.isfinite(rho) & (n_systems == n_systems.max()), np.abs(rho), -1.0)
+        best = int(strength.argmax())
+        lower, upper = of["relation_rho_interval"].values[best]
+        known = strength[best] >= 0.0
+        reason = str(of["relation_reason"].values[n_systems.argmax()]) or "constant over systems"
+        found.append(
+            Foresight(
+                target=target,
+                measure=str(table["measure"].values[best]) if known else "",
+                rho=float(rho[best]),
+                interval=(float(lower), float(upper)),
+                p_value=float(of["relation_best_p_value"].values),
+                n_systems=int(n_systems.max()),
+                reason="" if known else reason,
+            )
+        )
+    return found
 
 
 def _add_correlation(

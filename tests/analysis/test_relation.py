@@ -8,7 +8,7 @@ import xarray as xr
 
 from breadth.analysis.correlation import relate
 from breadth.analysis.regression import foretell
-from breadth.analysis.relation import relation_table
+from breadth.analysis.relation import best_foresight, relation_table
 from breadth.diversity.errors import DataError
 
 GROUPS = ["in_distribution", "larger", "new_element", "stretched"]
@@ -125,6 +125,18 @@ def test_few_systems_support_nothing_and_say_so() -> None:
     assert np.isinf(table["relation_bound"].sel(alpha=0.05)).all()  # 19 would be needed
     assert (table["relation_coverage"].sel(alpha=0.05) == 1).all()
     assert np.isfinite(table["relation_bound"].sel(scaling="none", alpha=0.2)).all()
+
+
+def test_the_best_measure_is_told_with_the_chance_of_the_best(table: xr.Dataset) -> None:
+    error, _, radius = best_foresight(table)
+    assert (error.target, error.measure, error.reason) == ("error", "near", "")
+    assert error.interval[0] < error.rho < error.interval[1]
+    assert error.p_value < 0.001
+    assert error.n_systems == 40
+    assert (radius.measure, radius.reason) == ("", "constant over systems")
+    few = best_foresight(relation_table(**study(n_per_group=4), **FEW))[0]
+    assert few.reason == "known for 16 systems; fewer than 20 support no relation"
+    assert np.isnan([few.rho, *few.interval, few.p_value]).all()
 
 
 def test_only_errors_and_shift_are_needed_and_unknown_systems_are_left_out() -> None:
