@@ -63,6 +63,9 @@ def with_scores(
     for name in _OF_SYSTEMS:
         if name in joined:
             joined = group_means(joined, name, bootstrap)
+    bounds = "group_shift_quantile_interval"
+    if bounds in joined:  # a quantile is a share
+        joined[bounds] = joined[bounds].clip(0.0, 1.0, keep_attrs=True)
     return joined
 
 

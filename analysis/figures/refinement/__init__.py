@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from ..style import Column, save
 from .breadth import breadth
 from .dynamics import distances, dynamics
+from .foresight import applicability, foresight
 from .gain import error_bins, fine_tuning, gain_against_shift
 from .look import experiments
 from .shift import error_against_shift, error_with_refinement
@@ -17,6 +18,7 @@ from .spectra import spectra
 from .surfaces import surfaces
 
 __all__ = [
+    "applicability",
     "breadth",
     "distances",
     "draw_refinement",
@@ -25,6 +27,7 @@ __all__ = [
     "error_bins",
     "error_with_refinement",
     "fine_tuning",
+    "foresight",
     "gain_against_shift",
     "spectra",
     "surfaces",
@@ -38,6 +41,7 @@ def draw_refinement(
     eigenvalues: xr.Dataset | None = None,
     surface: xr.Dataset | None = None,
     runs: xr.Dataset | None = None,
+    relation: xr.Dataset | None = None,
     column: Column = "single",
 ) -> list[Path]:
     """Draw every figure that there are data for, and write each as PDF and PNG.
@@ -52,6 +56,9 @@ def draw_refinement(
         Made if absent; files of equal names are replaced.
     eigenvalues, surface, runs : xarray.Dataset, optional
         See :func:`spectra`, :func:`surfaces`, and :func:`dynamics` and :func:`distances`.
+    relation : xarray.Dataset, optional
+        See :func:`foresight` and :func:`applicability`; of several experiments or designs, along
+        ``experiment`` and ``design``.
     column : {'single', 'double'}
         Width, 3.35 or 7.0 in.
 
@@ -61,12 +68,14 @@ def draw_refinement(
         Two files per figure. Figures of one experiment end in its name.
     """
     figures: dict[str, Figure] = {}
+    if relation is not None and "design" in relation.dims:
+        relation = relation.isel(design=_broadest(results)) if "design" in results.dims else None
     if "design" in results.dims:
         for experiment in experiments(results):
             figures[f"breadth_{experiment}"] = breadth(
                 results, experiment=experiment, column=column
             )
-        results = _broadest(results)
+        results = results.isel(design=_broadest(results), drop=True)
     by_experiment: dict[str, Callable[..., Figure]] = {
         "error_against_shift": error_against_shift,
         "error_with_refinement": error_with_refinement,
@@ -78,7 +87,8 @@ def draw_refinement(
             figures[f"{name}_{experiment}"] = draw(results, experiment=experiment, column=column)
     if shown:
         figures["error_bins"] = error_bins(results, column=column)
-    if any(str(m).startswith("fine_tune_") for m in results["method"].values):
+    tuned = [str(m) for m in results["method"].values if str(m).startswith("fine_tune_")]
+    if results["group_force_mae"].sel({"method": tuned}).notnull().any():
         figures["fine_tuning"] = fine_tuning(results, column=column)
     if eigenvalues is not None:
         figures["spectra"] = spectra(eigenvalues, column=column)
@@ -89,16 +99,31 @@ def draw_refinement(
             figures["dynamics"] = dynamics(runs, column=column)
         if "h" in runs:
             figures["distances"] = distances(runs, column=column)
+    if relation is not None:
+        figures |= _related(relation, column)
     written: list[Path] = []
     for name, figure in figures.items():
         written += save(figure, directory / name)
     return written
 
 
-def _broadest(results: xr.Dataset) -> xr.Dataset:
-    """Return the results of the design with most molecules at the fixed budget."""
+def _related(relation: xr.Dataset, column: Column) -> dict[str, Figure]:
+    """Return what shift could foresee, of each experiment where there are several."""
+    parts = {"": relation}
+    if "experiment" in relation.dims:
+        names = relation["experiment"].values.astype(str)
+        parts = {f"_{name}": relation.sel(experiment=name) for name in names}
+    figures: dict[str, Figure] = {}
+    for ending, part in parts.items():
+        figures[f"foresight{ending}"] = foresight(part, column=column)
+        figures[f"applicability{ending}"] = applicability(part, column=column)
+    return figures
+
+
+def _broadest(results: xr.Dataset) -> int:
+    """Return the row of the design with most molecules at the fixed budget."""
     molecules = results["n_molecules"].values.astype(float)
     if "design_experiment" in results:
         at_budget = results["design_experiment"].values.astype(str) == "fixed_budget"
         molecules = np.where(at_budget, molecules, -1.0) if at_budget.any() else molecules
-    return results.isel(design=int(molecules.argmax()), drop=True)
+    return int(molecules.argmax())

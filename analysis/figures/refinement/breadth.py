@@ -17,6 +17,7 @@ from .look import (
     legend_below,
     measure_label,
     method_look,
+    named,
 )
 
 
@@ -35,7 +36,7 @@ def breadth(
     results: xr.Dataset,
     *,
     experiment: str | None = None,
-    method: str = "test_time",
+    method: str | None = None,
     measure: str | None = None,
     column: Column = "single",
 ) -> Figure:
@@ -51,8 +52,8 @@ def breadth(
         With a dimension ``design`` that has ``n_molecules``.
     experiment : str, optional
         By default the first with force errors.
-    method : str
-        Whose gain.
+    method : str, optional
+        Whose gain; by default test-time training's, or that of the first other method.
     measure : str, optional
         Whose quantiles, or scores where there are none; by default ``knn`` if taken, else the
         first.
@@ -63,7 +64,10 @@ def breadth(
     designs = _fixed_budget(results)
     x = results["n_molecules"].values[designs].astype(float)
     looks = group_looks(results, experiment)
-    chosen = _panels(results, method, measure)
+    others = [m for m in named(results) if m != "none"]
+    if method is None and others:
+        method = "test_time" if "test_time" in others else others[0]
+    chosen = _panels(results, method, measure, [row for row, *_ in looks])
     if column == "single":
         chosen = [p for p in chosen if p.name != "group_relative_gain"]
     with paper():
@@ -95,20 +99,29 @@ def _fixed_budget(results: xr.Dataset) -> np.ndarray:
     return rows[np.argsort(molecules[rows], kind="stable")]
 
 
-def _panels(results: xr.Dataset, method: str, measure: str | None) -> list[_Panel]:
-    plain, of = {"method": "none"}, {"method": method}
-    name = method_look(method)[0]
+def _panels(
+    results: xr.Dataset, method: str | None, measure: str | None, groups: list[int]
+) -> list[_Panel]:
+    plain = {"method": "none"}
     panels = [
-        _Panel("group_force_mae", plain, MILLI, "Error, no refinement\n(force MAE, meV/Å)", True),
-        _Panel("group_gain", of, MILLI, f"Gain, {name}\n(force MAE, meV/Å)"),
-        _Panel("group_relative_gain", of, 100.0, f"Gain, {name}\n(% of the error)"),
+        _Panel("group_force_mae", plain, MILLI, "Error, no refinement\n(force MAE, meV/Å)", True)
     ]
-    if "group_shift_quantile" in results or "group_shift_score" in results:
-        measure = measure or default_measure(results)
+    if method is not None:
+        of, name = {"method": method}, method_look(method)[0]
+        panels += [
+            _Panel("group_gain", of, MILLI, f"Gain, {name}\n(force MAE, meV/Å)"),
+            _Panel("group_relative_gain", of, 100.0, f"Gain, {name}\n(% of the error)"),
+        ]
+    if "group_shift_score" in results:
+        measure = measure or default_measure(results, groups)
         label = measure_label(measure)
         label = label[0].lower() + label[1:]
         shift = _Panel("group_shift_score", {"measure": measure}, 1.0, f"Shift\n({label})")
-        if "group_shift_quantile" in results:
+        quantile = results.get("group_shift_quantile")
+        if (
+            quantile is not None
+            and quantile.sel(measure=measure).isel(group=groups).notnull().any()
+        ):
             label = fill(f"Shift (quantile of {label})", 30)
             shift = _Panel("group_shift_quantile", {"measure": measure}, 1.0, label)
         panels.insert(1, shift)

@@ -23,6 +23,7 @@ from .look import (
     method_handles,
     method_look,
     named,
+    nothing,
     wrapped,
 )
 
@@ -67,14 +68,20 @@ def gain_against_shift(
     index = results["method"].values.astype(str).tolist()
     with paper():
         beside = 3 if column == "single" else 5
-        rows = -(-len(chosen) // beside)
-        figure = new_figure(column, 1.15 * rows + 0.85)
+        rows = max(-(-len(chosen) // beside), 1)
+        figure = new_figure(column, min(1.15, 7.4 / rows) * rows + 0.85)
         panels = figure.subplots(rows, beside, squeeze=False, sharex=True, sharey=True).ravel()
         for axes in panels[len(chosen) :]:
             axes.set_visible(False)
+        if not chosen:
+            panels[0].set_visible(True)
+            nothing(panels[0], "no method but that without refinement")
+            return figure
         columns = [index.index(m) for m in chosen]
         groups = [row for row, *_ in looks]
-        fair = [m for method, m in zip(chosen, columns, strict=True) if method != "prior"]
+        fair = [
+            m for method, m in zip(chosen, columns, strict=True) if not method.startswith("prior")
+        ]
         shown = np.ix_(groups, fair or columns)
         floor, ceiling = _limits(bounds[shown], gains[shown])
         for axes, method, m in zip(panels, chosen, columns, strict=False):
@@ -142,16 +149,19 @@ def _abscissa(
         for place, (row, *_) in enumerate(looks):
             of_groups[row] = place
         return of_groups, of_groups[results["group_of"].values], ""
-    measure = measure or default_measure(results)
+    measure = measure or default_measure(results, [row for row, *_ in looks])
     both = [results[n].sel(measure=measure) for n in ("group_shift_score", "shift_score")]
     both = [x.mean("replicate") if "replicate" in x.dims else x for x in both]
     return both[0].values, both[1].values, measure_label(measure)
 
 
-def default_measure(results: xr.Dataset) -> str:
-    """Return ``knn`` if it was taken, else the first measure of shift."""
-    measures = results["measure"].values.astype(str).tolist()
-    return "knn" if "knn" in measures else measures[0]
+def default_measure(results: xr.Dataset, groups: Sequence[int]) -> str:
+    """Return ``knn`` if it is known for the groups, else the first measure that is."""
+    scores = results["group_shift_score"].isel(group=list(groups)).transpose("measure", ...).values
+    known = np.isfinite(scores.reshape(len(scores), -1)).any(axis=1)
+    measures = results["measure"].values.astype(str)
+    found = measures[known if known.any() else slice(None)].tolist()
+    return "knn" if "knn" in found else str(found[0])
 
 
 def error_bins(results: xr.Dataset, *, column: Column = "single") -> Figure:

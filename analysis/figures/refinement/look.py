@@ -22,8 +22,11 @@ METHODS: dict[str, tuple[str, str, Any]] = {
     "joint": ("joint, no steps", GREY, (0, (4, 1.5))),
     "pretrain_freeze": ("pre-trained, frozen", GREY, (0, (1, 1))),
     "radius": ("radius", SKY, "-"),
+    "random_cutoff": ("random cutoffs", SKY, (0, (1, 1))),
     "radius_random_cutoff": ("radius, random cutoffs", SKY, (0, (4, 1.5))),
     "test_time": ("test-time training", RED, "-"),
+    "test_time_frozen": ("test time, pre-trained", RED, (0, (4, 1.5))),
+    "test_time_noisy_prior": ("test time, noisy prior", ORANGE, (0, (1, 1))),
     "test_time_wrong_prior": ("test time, wrong prior", ORANGE, (0, (4, 1.5))),
     "both": ("radius + test time", PINK, "-"),
     "delta": ("Δ on the prior", GREEN, "-"),
@@ -55,11 +58,27 @@ MEASURES = {
 
 
 def method_look(method: str) -> tuple[str, str, Any]:
-    """Return the name, colour and line style of a method; fine-tuning is named by its labels."""
+    """Return the name, colour and line style of a method.
+
+    Fine-tuning is named by its labels, a method with another prior by that (``joint_uff``).
+    """
     n = labels_used(method)
     if n is not None:
         return f"fine-tuned, {n}\u00a0label{'s' if n > 1 else ''}", BLUE, "-"
-    return METHODS.get(method, (words(method), BLUE, "-"))
+    if method in METHODS:
+        return METHODS[method]
+    stem = _stem(method)
+    if stem in METHODS:
+        name, colour, _ = METHODS[stem]
+        other = method[len(stem) + 1 :].replace("_", " ").upper()
+        return f"{name}, {other}", colour, (0, (3, 1, 1, 1))
+    return words(method), BLUE, "-"
+
+
+def _stem(method: str) -> str:
+    """Return the longest known method that the name of another begins with; empty: none."""
+    found = [known for known in METHODS if method.startswith(f"{known}_")]
+    return max(found, key=len, default="")
 
 
 def in_order(methods: Sequence[str]) -> list[str]:
@@ -70,7 +89,8 @@ def in_order(methods: Sequence[str]) -> list[str]:
         n = labels_used(method)
         if n is not None:
             return len(known), n
-        return (known.index(method) if method in known else len(known) + 1), 0
+        stem = method if method in METHODS else _stem(method)
+        return (known.index(stem) if stem else len(known) + 1), int(stem != method)
 
     return sorted(methods, key=place)
 
@@ -93,8 +113,8 @@ def experiment_label(experiment: str) -> str:
 
 def experiments(results: xr.Dataset) -> list[str]:
     """Return the experiments that have a force error, in the order of their systems."""
-    table = results["force_mae"].transpose("system", ...).values
-    known = np.isfinite(table.reshape(len(table), -1)).any(axis=1)
+    table = results["force_mae"]
+    known = table.notnull().any([d for d in table.dims if d != "system"]).values
     return list(dict.fromkeys(results["experiment"].values[known].astype(str).tolist()))
 
 

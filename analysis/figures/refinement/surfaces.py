@@ -6,8 +6,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from ..style import SEQUENTIAL, Column, new_figure, paper, shortened
-from .look import method_look, named, wrapped
+from ..style import MILLI, SEQUENTIAL, Column, new_figure, paper, shortened
+from .look import method_look, named, nothing, wrapped
 
 _COMPARED = ("none", "joint", "test_time")
 _LEVELS = 11
@@ -16,21 +16,24 @@ _LEVELS = 11
 def surfaces(found: xr.Dataset, *, column: Column = "single") -> Figure:
     """Draw energies over displacements along two eigenvectors, the reference's beside each model's.
 
-    One row per system, at most two in single and three in double column. All panels of a row share
-    levels, and each surface starts from its own minimum. R is the roughness of the surface, zero
-    for a quadratic one.
+    One row per system whose first surface is whole, at most two in single and three in double
+    column. All panels of a row share levels, those of the first surface, and each surface starts
+    from its own minimum. R is the roughness of the surface, zero for a quadratic one.
 
     Parameters
     ----------
     found : xarray.Dataset
         ``energy`` (system, method, x, y), eV; optional ``energy_reference`` (system, x, y) and
-        ``roughness`` (system, method); ``x``, ``y`` in Å.
+        ``roughness`` (system, method) and ``roughness_reference`` (system), eV; ``x``, ``y`` in Å.
     column : {'single', 'double'}
         Single column leaves out joint training without steps.
     """
     single = column == "single"
     methods = named(found, [m for m in _COMPARED if not (single and m == "joint")])
-    systems = found["system"].values.astype(str)[: 2 if single else 3]
+    first = "energy_reference" if "energy_reference" in found else "energy"
+    table = found[first].transpose("system", ...).values
+    whole = np.isfinite(table.reshape(len(table), -1)).all(axis=1)
+    systems = found["system"].values.astype(str)[whole][: 2 if single else 3]
     x, y = found["x"].values, found["y"].values
     with paper():
         names = [*(["reference"] if "energy_reference" in found else []), *methods]
@@ -44,10 +47,13 @@ def surfaces(found: xr.Dataset, *, column: Column = "single") -> Figure:
                 else of["energy"].sel({"method": name}).values
                 for name in names
             ]
-            energies = [e - np.nanmin(e) for e in energies]
-            top = max(float(np.nanmax(e)) for e in energies[:1])  # the reference's own range
+            top = float(np.ptp(energies[0]))
             levels = np.linspace(0.0, top, _LEVELS)
             for axes, name, energy in zip(row, names, energies, strict=True):
+                if not np.isfinite(energy).all():
+                    nothing(axes, "not finite")
+                    continue
+                energy = energy - energy.min()
                 axes.contourf(x, y, energy.T, levels=levels, cmap=SEQUENTIAL, extend="max")
                 axes.contour(x, y, energy.T, levels=levels, colors="white", linewidths=0.3)
                 label = "reference" if name == "reference" else method_look(name)[0]
@@ -56,18 +62,17 @@ def surfaces(found: xr.Dataset, *, column: Column = "single") -> Figure:
                 axes.tick_params(labelsize=6)
                 if axes in panels[0]:
                     axes.set_title(wrapped(label, column, 12), fontsize=6.5)
-                if "roughness" in of and name != "reference":
-                    rough = float(of["roughness"].sel({"method": name}))
-                    if np.isfinite(rough):
-                        axes.text(
-                            0.04,
-                            0.95,
-                            f"R = {rough:.2g}",
-                            transform=axes.transAxes,
-                            va="top",
-                            fontsize=6,
-                            bbox={"facecolor": "white", "lw": 0, "pad": 0.6, "alpha": 0.8},
-                        )
+                rough = _roughness(of, name)
+                if np.isfinite(rough):
+                    axes.text(
+                        0.04,
+                        0.95,
+                        f"R {rough * MILLI:{'.0f' if rough * MILLI > 9.5 else '.1f'}} meV",
+                        transform=axes.transAxes,
+                        va="top",
+                        fontsize=5.5,
+                        bbox={"facecolor": "white", "lw": 0, "pad": 0.6, "alpha": 0.8},
+                    )
             row[0].set_ylabel(shortened(str(system), column), fontsize=7)
             bar = figure.colorbar(
                 ScalarMappable(Normalize(0.0, top), SEQUENTIAL),
@@ -81,6 +86,13 @@ def surfaces(found: xr.Dataset, *, column: Column = "single") -> Figure:
         figure.supxlabel("Displacement along the first eigenvector (Å); R: roughness", fontsize=7)
         figure.supylabel("… along the second (Å)", fontsize=7)
     return figure
+
+
+def _roughness(of: xr.Dataset, name: str) -> float:
+    """Return the roughness of one surface of a system, eV; NaN: unknown."""
+    if name == "reference":
+        return float(of.get("roughness_reference", np.nan))
+    return float(of["roughness"].sel({"method": name})) if "roughness" in of else float("nan")
 
 
 def _ticks(displacement: np.ndarray) -> list[float]:

@@ -290,3 +290,33 @@ def surface() -> xr.Dataset:
 def dynamics() -> xr.Dataset:
     """SYNTHETIC trajectories, summarised."""
     return synthetic_dynamics()
+
+
+def synthetic_relation(n_systems: int = 36, seed: int = 3) -> xr.Dataset:
+    """The relation of made-up scores, errors and gains: `knn` foretells best."""
+    from breadth.analysis.relation import relation_table
+
+    rng = np.random.default_rng(seed)
+    kinds = ["larger", "high_force", "new_scaffold", "stretched"]
+    out = np.resize([0.35, 0.6, 0.2, 0.8], n_systems)
+    shape, held = (3, n_systems), (3, 40)
+    error = 0.06 * (1 + 2 * out) * np.exp(rng.normal(0.0, 0.2, shape))
+    noise = {"knn": 0.05, "mahalanobis": 0.2, "composition": 0.5, "force_norm": 2.0}
+    score = {name: np.exp(out + rng.normal(0.0, width, shape)) for name, width in noise.items()}
+    return relation_table(
+        error,
+        {name: np.clip(values / 4, 0, 1) for name, values in score.items()},
+        gain={"radius": rng.normal(size=shape), "test_time": error * (0.4 * out - 0.05)},
+        covariates={"size": rng.integers(9, 20, n_systems).astype(float)},
+        group=np.resize(kinds, n_systems).tolist(),
+        score=score,
+        hold_out_error=0.06 * np.exp(rng.normal(0.0, 0.2, held)),
+        hold_out_score={name: np.exp(rng.normal(0.0, w, held)) for name, w in noise.items()},
+        n_resamples=100,
+    )
+
+
+@pytest.fixture(scope="session")
+def relation() -> xr.Dataset:
+    """A SYNTHETIC relation of shift, error and gain."""
+    return synthetic_relation()
