@@ -143,13 +143,14 @@ def adapt_to_molecules(
     return {
         "prior": prior,
         "level": reference,
-        "shared": None if train is None else _shared(train, data),
+        "shared": None if train is None else shared_with(train, data),
         "prior_loss_in_training": owed,
         "molecules": rows,
     }
 
 
-def _shared(train: ConformerSet, data: ConformerSet) -> dict[str, int]:
+def shared_with(train: ConformerSet, data: ConformerSet) -> dict[str, int]:
+    """Count what of a training set is in the data: conformers, and molecules by constitution."""
     return {
         "conformers": len(np.intersect1d(train.id, data.id)),
         "molecules": len(np.intersect1d(train.molecules.constitution, data.molecules.constitution)),

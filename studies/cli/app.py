@@ -171,6 +171,20 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
         Example: `breadth refine test-time models/mine test.xyz --train train.xyz --set share=1`""",
     ),
+    "radius": (
+        "refine:radius",
+        """Choose the cutoff at which structures look most like those of the training set.
+
+        The spectrum of a structure's radius graph is brought near to those of the training set.
+        Says how often the choice changes anything, by how much forces change, and errors before
+        and after where there are reference labels. Potentials that are to be used at other radii
+        are trained for it: `breadth train --set training.random_cutoff=[4,6]`.
+
+        Example: `breadth refine radius models/mine toluene.npz --train aspirin.npz`
+
+        Example: `breadth refine radius models/mine run.xyz --train train.xyz --path --set
+        per=structure form=wasserstein`""",
+    ),
     "figures": (
         "study",
         """Draw the figures of a finished study again.
@@ -206,7 +220,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
 }
 #: Commands that stand in a group; all others stand by themselves.
-GROUPS = {"tradeoff": study, "refinement": study, "test-time": refine}
+GROUPS = {"tradeoff": study, "refinement": study, "test-time": refine, "radius": refine}
 for name, (module, text) in COMMANDS.items():
     place = f"{__package__}.{module}" if ":" in module else f"{__package__}.{module}:{name}"
     GROUPS.get(name, app).command(place, name=name, help=inspect.cleandoc(text))
