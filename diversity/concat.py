@@ -15,13 +15,15 @@ from .graphs import connectivity_key
 from .tables import Extra, Labels, Molecules
 
 
-def concat(sets: Sequence[ConformerSet]) -> ConformerSet:
+def concat(sets: Sequence[ConformerSet], *, conflicts: bool = False) -> ConformerSet:
     """Join sets in order; molecules of one key become one, levels are kept apart.
 
     Parameters
     ----------
     sets : sequence of ConformerSet
         At least one. A conformer that occurs twice is kept twice.
+    conflicts : bool
+        Keep conformers that occur twice with different labels, as parts of one file may have them.
 
     Raises
     ------
@@ -51,7 +53,8 @@ def concat(sets: Sequence[ConformerSet]) -> ConformerSet:
         atom_extras=_join_extras(sets, "atom_extras"),
         metadata=_join_metadata(sets),
     )
-    _refuse_conflicts(joined)
+    if not conflicts:
+        _refuse_conflicts(joined)
     return joined
 
 

@@ -27,12 +27,15 @@ from .errors import ConfigurationError, DataError
 from .graphs import connectivity_key, hill_formula
 from .protocols import SetAside
 from .records import Record, columns, label_columns, reference_energies
-from .screening import bad_values, overlaps
+from .screening import bad_values, overlaps, plainly_sound
 from .tables import Molecules
 
 #: Per-frame keys that name the molecule, the first that every record has counts. `name` and
 #: `config_type` are not among them: files use these for frames and for kinds of frames.
 IDENTIFIERS = ("mol_id", "molecule_id", "molecule", "mol_name", "compound", "inchikey", "inchi")
+
+#: Records that are screened at a glance.
+_GLANCE = 500
 
 RULES = ("identifier", "formula", "ordered", "graph")
 
@@ -72,24 +75,42 @@ def build(
         raise ConfigurationError(
             f"There is no identity rule {identity!r}; choose auto, {', '.join(RULES)}."
         )
+    frames, atoms, unusable = parted(records)
+    aside = [*set_aside, *unusable]
+    if not frames and not atoms:
+        details = f": {aside[0].record}: {aside[0].reason}" if aside else ""
+        raise DataError(f"{source or 'The input'} has no record that can be used{details}.")
+    return assembled(frames, atoms, identity=identity, set_aside=aside, metadata=metadata)
+
+
+def parted(records: Sequence[Record]) -> tuple[list[Record], list[Record], list[SetAside]]:
+    """Part records into conformers, isolated atoms, and those that cannot be used."""
     usable, aside = _screened(records)
-    aside = [*set_aside, *aside]
     atoms = [r for r in usable if r.is_isolated_atom]
     frames = [r for r in usable if not r.is_isolated_atom]
     for atom in [a for a in atoms if a.charge != 0 or not _has_energy(a)]:
         why = "an isolated ion" if atom.charge else "an isolated atom without an energy"
         aside.append(SetAside(atom.place, why))
         atoms.remove(atom)
-    if not frames and not atoms:
-        details = f": {aside[0].record}: {aside[0].reason}" if aside else ""
-        raise DataError(f"{source or 'The input'} has no record that can be used{details}.")
+    return frames, atoms, aside
+
+
+def assembled(
+    frames: Sequence[Record],
+    atoms: Sequence[Record],
+    *,
+    identity: str,
+    set_aside: Sequence[SetAside],
+    metadata: Mapping[str, Any] | None,
+) -> ConformerSet:
+    """Make a set of what :func:`parted` returned; the arguments are those of :func:`build`."""
     molecules, molecule, rule = identify(frames, identity)
     notes = dict(metadata or {})
     # A file that names each molecule may tell by which rule they were named.
     if frames and not (rule == "identifier" and "identity_rule" in notes):
         notes["identity_rule"] = rule
-    if aside:
-        notes["set_aside"] = [*notes.get("set_aside", []), *(a._asdict() for a in aside)]
+    if set_aside:
+        notes["set_aside"] = [*notes.get("set_aside", []), *(a._asdict() for a in set_aside)]
     return ConformerSet(
         molecules=molecules,
         molecule=molecule,
@@ -143,7 +164,7 @@ def identify(
                 "Identity by atom order: the records differ in their atoms, their order, charge "
                 "or multiplicity. Choose the rule 'graph'."
             )
-        keys = [perceived_constitution(_steadiest(records))] * len(records) if records else []
+        keys = [perceived_constitution(steadiest(records))] * len(records) if records else []
     else:
         keys = [perceived_constitution(r) for r in records]
     rows: dict[str, int] = {}
@@ -190,7 +211,14 @@ def perceived_constitution(record: Record) -> str:
 
 
 def _screened(records: Sequence[Record]) -> tuple[list[Record], list[SetAside]]:
-    reasons = [bad_values(r.positions, r.cell, r.pbc, r.levels) for r in records]
+    reasons: list[str | None] = []
+    for start in range(0, len(records), _GLANCE):
+        some = records[start : start + _GLANCE]
+        columns_of = [[getattr(r, k) for r in some] for k in ("positions", "cell", "pbc", "levels")]
+        if plainly_sound(*columns_of):
+            reasons += [None] * len(some)
+        else:
+            reasons += [bad_values(r.positions, r.cell, r.pbc, r.levels) for r in some]
     sound = [r for r, why in zip(records, reasons, strict=True) if why is None]
     close = iter(
         overlaps([r.positions for r in sound], [r.cell for r in sound], [r.pbc for r in sound])
@@ -207,10 +235,11 @@ def _screened(records: Sequence[Record]) -> tuple[list[Record], list[SetAside]]:
 
 def _identifiers(records: Sequence[Record], *, strict: bool) -> list[str] | None:
     """Return the molecule's name of each record, None where some has none that holds."""
-    by_key = [_named(key) for key in IDENTIFIERS]
-    for name in (lambda r: r.identifier, *by_key, _by_smiles):
+    for name in NAMERS.values():
+        if not records or not name(records[0]):
+            continue
         names = [name(r) for r in records]
-        if not records or not all(names):
+        if not all(names):
             continue
         # A name that stands for two formulas names something else, such as a data subset.
         first: dict[str, Record] = {}
@@ -218,7 +247,7 @@ def _identifiers(records: Sequence[Record], *, strict: bool) -> list[str] | None
             (
                 (first[n], r)
                 for n, r in zip(names, records, strict=True)
-                if _composition(first.setdefault(n, r)) != _composition(r)
+                if composition(first.setdefault(n, r)) != composition(r)
             ),
             None,
         )
@@ -236,7 +265,8 @@ def _named(key: str) -> Callable[[Record], str]:
     return lambda record: str(record.frame_extras.get(key, ""))
 
 
-def _composition(record: Record) -> tuple[bytes, int, int]:
+def composition(record: Record) -> tuple[bytes, int, int]:
+    """Return what records of one molecule have in common: elements, charge, multiplicity."""
     return np.sort(record.numbers).tobytes(), record.charge, record.multiplicity
 
 
@@ -248,14 +278,14 @@ def _one_order(records: Sequence[Record]) -> bool:
 def _refuse_mixtures(keys: list[str], members: list[list[Record]]) -> None:
     for key, group in zip(keys, members, strict=True):
         for record in group:
-            if _composition(record) != _composition(group[0]):
+            if composition(record) != composition(group[0]):
                 raise DataError(
                     f"{group[0].place} and {record.place} carry one identifier {key!r} and have "
                     "different atoms, charge or multiplicity."
                 )
 
 
-def _steadiest(records: Sequence[Record]) -> Record:
+def steadiest(records: Sequence[Record]) -> Record:
     """Return the record of lowest energy, in which bonds are least likely to be stretched."""
     for level in dict.fromkeys(k for r in records for k in r.levels):
         have = [r for r in records if "energy" in r.levels.get(level, {})]
@@ -270,7 +300,7 @@ def _constitution(group: list[Record]) -> str:
         return given
     if group[0].pbc.any():
         return _formula_key(group[0], "periodic")
-    return _constitution_of_smiles(group[0]) or perceived_constitution(_steadiest(group))
+    return _constitution_of_smiles(group[0]) or perceived_constitution(steadiest(group))
 
 
 def _constitution_of_smiles(record: Record) -> str:
@@ -291,6 +321,14 @@ def _constitution_of_smiles(record: Record) -> str:
 
 def _by_smiles(record: Record) -> str:
     return _canonical(record.smiles)
+
+
+#: What may name a record's molecule, in the order in which they are tried.
+NAMERS: dict[str, Callable[[Record], str]] = {
+    "identifier": lambda record: record.identifier,
+    **{key: _named(key) for key in IDENTIFIERS},
+    "smiles": _by_smiles,
+}
 
 
 @lru_cache(maxsize=65536)

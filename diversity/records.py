@@ -165,7 +165,7 @@ def frame_extra(values: Sequence[Any]) -> Extra:
     have = [a for a in arrays if a is not None]
     textual = any(a.dtype.kind == "U" for a in have)
     if len({a.shape for a in have}) > 1 or (textual and any(a.dtype.kind != "U" for a in have)):
-        texts = [None if a is None else _text(a) for a in arrays]
+        texts = [None if a is None else value_text(a) for a in arrays]
         return frame_extra(texts)
     kind = np.result_type(*(a.dtype for a in have))
     fill = np.zeros(have[0].shape, dtype=kind)
@@ -203,7 +203,8 @@ def _atom_extra(name: str, records: Sequence[Record]) -> Extra:
     return Extra(np.concatenate(filled), np.array([a is not None for a in arrays]))
 
 
-def _text(value: np.ndarray) -> str:
+def value_text(value: np.ndarray) -> str:
+    """Return a text as it is, and another value as its JSON."""
     if value.ndim == 0 and value.dtype.kind == "U":
         return str(value)
     return json.dumps(value.tolist())

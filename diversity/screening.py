@@ -56,6 +56,39 @@ def bad_values(
     return None
 
 
+def plainly_sound(
+    positions: Sequence[np.ndarray],
+    cells: Sequence[np.ndarray],
+    pbcs: Sequence[np.ndarray],
+    levels: Sequence[Mapping[str, Mapping[str, np.ndarray]]],
+) -> bool:
+    """Tell at a glance that :func:`bad_values` finds nothing wrong with any of many structures.
+
+    Parameters
+    ----------
+    positions, cells, pbcs, levels : sequences
+        As in :func:`bad_values`, one entry per structure.
+
+    Returns
+    -------
+    bool
+        False where each has to be looked at by itself.
+    """
+    labels = [own for by_level in levels for own in by_level.values()]
+    energies = np.array([own["energy"] for own in labels if "energy" in own], dtype=np.float64)
+    forces = [own["forces"] for own in labels if "forces" in own]
+    others = [v for own in labels for k, v in own.items() if k not in ("energy", "forces")]
+    if np.any(pbcs) or not (np.abs(energies) < LARGEST_ENERGY_PER_ATOM).all():
+        return False
+    if forces:
+        joined = np.concatenate(forces, dtype=np.float64)
+        # A component below this is one of a force that is believed; NaN is not below.
+        if not (np.abs(joined) < 0.5 * LARGEST_FORCE).all():
+            return False
+    numbers = [np.concatenate(positions), np.asarray(cells), *map(np.asarray, others)]
+    return all(bool(np.isfinite(values).all()) for values in numbers)
+
+
 def overlaps(
     positions: Sequence[np.ndarray], cells: Sequence[np.ndarray], pbcs: Sequence[np.ndarray]
 ) -> list[str | None]:

@@ -18,7 +18,7 @@ frame's `breadth` holds what is true of the whole set, so that nothing is lost o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,13 @@ from ase.data import atomic_numbers
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from ..conformers import PROVENANCE, ConformerSet
-from ..identity import build
 from ..protocols import SetAside
 from ..records import Record
+from .chunked import read_at_once
 from .extxyz_frames import Fault, Frame, fault_error, frames
 from .extxyz_writer import write_frames
-from .header import Header, restored
+from .header import Header
+from .settled import Settled, Source
 
 #: Level of `energy` and `forces` where neither the caller nor the file names one.
 UNNAMED_LEVEL = "unknown"
@@ -56,30 +57,40 @@ def read(
     path: Path, *, level: str | None = None, identity: str = "auto", skip_bad: bool = False
 ) -> ConformerSet:
     """Read a file; see the module for names and :func:`breadth.diversity.read` for parameters."""
+    source = open_source(path, level=level, skip_bad=skip_bad)
+    return read_at_once(path, source, identity=identity)
+
+
+def open_source(
+    path: Path,
+    *,
+    level: str | None = None,
+    skip_bad: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> Source:
+    """Open a file whose records are read one after another."""
     header = Header()
-    records: list[Record] = []
     aside: list[SetAside] = []
-    source = f"{path.resolve().parent.name}/{path.name}"
-    for frame in frames(path, aside if skip_bad else None):
-        place = f"{path}: record {frame.number} (line {frame.line})"
-        try:
-            header.take(frame.values.pop("breadth", None), level)
-            record = record_of(frame, place, header, level=level, source=source)
-        except Fault as fault:
-            if not skip_bad:
-                raise fault_error(path, frame.number, fault) from None
-            aside.append(SetAside(place, f"a structural fault: {fault}"))
-            continue
-        records.append(record)
-    name_references(records, level)
-    made = build(
-        records,
-        identity=identity,
-        source=str(path),
-        set_aside=aside,
-        metadata=header.metadata,
-    )
-    return restored(made, header)
+    name, where = f"{path.resolve().parent.name}/{path.name}", str(path)
+
+    def records() -> Iterator[Record]:
+        for frame in frames(path, aside if skip_bad else None, progress=progress):
+            place = f"{where}: record {frame.number} (line {frame.line})"
+            try:
+                header.take(frame.values.pop("breadth", None), level)
+                record = record_of(frame, place, header, level=level, source=name)
+            except Fault as fault:
+                if not skip_bad:
+                    raise fault_error(path, frame.number, fault) from None
+                aside.append(SetAside(place, f"a structural fault: {fault}"))
+                continue
+            yield record
+
+    def agree(records: list[Record], settled: Settled) -> None:
+        if level is not None and settled.holds("REF is the only level", _only_ref(records)):
+            name_references(records, level)
+
+    return Source(records(), header, aside, agree)
 
 
 def write(conformers: ConformerSet, path: Path, *, level: str | None = None) -> None:
@@ -102,9 +113,10 @@ def record_of(
         raise Fault("there are no positions (pos:R:3) among its Properties", frame.line + 1)
     numbers = _numbers(columns, frame)
     positions = np.asarray(columns.pop("pos"), dtype=np.float64)
-    cell = _matrix(values.pop("Lattice", np.zeros(9)), "Lattice", frame)
-    periodic = bool(np.any(cell))
-    pbc = np.atleast_1d(np.asarray(values.pop("pbc", np.full(3, periodic))))
+    lattice = values.pop("Lattice", None)
+    cell = np.zeros((3, 3)) if lattice is None else _matrix(lattice, "Lattice", frame)
+    told = values.pop("pbc", None)
+    pbc = np.full(3, cell.any()) if told is None else np.atleast_1d(np.asarray(told))
     if pbc.shape != (3,) or pbc.dtype.kind not in "bi":
         raise Fault(f"pbc={pbc.tolist()} is not three of T and F", frame.line + 1)
     record = Record(
@@ -137,9 +149,13 @@ def record_of(
 
 def name_references(records: Sequence[Record], level: str | None) -> None:
     """Give the caller's name to the level REF of records that have no other."""
-    if level is not None and all(set(r.levels) <= {REFERENCE_PREFIX} for r in records):
+    if level is not None and _only_ref(records):
         for labelled in (r for r in records if r.levels):
             labelled.levels = {level: labelled.levels[REFERENCE_PREFIX]}
+
+
+def _only_ref(records: Sequence[Record]) -> bool:
+    return all(set(r.levels) <= {REFERENCE_PREFIX} for r in records)
 
 
 def _numbers(columns: dict[str, np.ndarray], frame: Frame) -> np.ndarray:
@@ -200,7 +216,9 @@ def _levels(frame: Frame, header: Header, named: str | None) -> dict[str, dict[s
         labels: dict[str, Any] = {}
         if f"{prefix}energy" in frame.values:
             energy = frame.values.pop(f"{prefix}energy")
-            if np.ndim(energy) != 0 or isinstance(energy, str | bool):
+            if not isinstance(energy, float) and (
+                np.ndim(energy) != 0 or isinstance(energy, str | bool)
+            ):
                 raise Fault(f"{prefix}energy={energy!r} is not a number", frame.line + 1)
             labels["energy"] = float(energy)
         for key, name in _FORCES.items():

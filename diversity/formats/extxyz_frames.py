@@ -205,15 +205,13 @@ def _layout(text: str) -> _Layout | None:
 
 def _read_compiled(lines: Lines, count: int, layout: _Layout, frame: Frame) -> bool:
     """Read the atoms at the speed of the machine; False leaves all to be read line by line."""
-    from .extxyz_table import CUT_SHORT, POWERS, SYMBOLS, read_table
+    from .extxyz_table import CUT_SHORT, read_table
 
     numbers = np.empty(count, dtype=np.uint8)
     bits = np.empty((count, layout.n_real), dtype=np.uint64)
     integers = np.empty((count, layout.n_integer), dtype=np.int64)
     while True:
-        end = read_table(
-            lines.bytes, lines.at, layout.kinds, SYMBOLS, POWERS, numbers, bits, integers
-        )
+        end = read_table(lines.bytes, lines.at, layout.kinds, numbers, bits, integers)
         if end != CUT_SHORT or not lines.more():
             break
     if end < 0:

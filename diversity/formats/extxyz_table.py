@@ -55,8 +55,8 @@ def _powers_of_five() -> np.ndarray:
     return np.array(rows, dtype=np.uint64)
 
 
-SYMBOLS: Final = _symbol_table()
-POWERS: Final = _powers_of_five()
+_SYMBOLS: Final = _symbol_table()
+_POWERS: Final = _powers_of_five()
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -71,7 +71,7 @@ def _product(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _nearest_real(digits: np.uint64, power: int, powers: np.ndarray) -> np.uint64:
+def _nearest_real(digits: np.uint64, power: int) -> np.uint64:
     """Return the bits of the float64 nearest to digits · 10^power; all bits set: not told."""
     if digits == np.uint64(0):
         return np.uint64(0)
@@ -83,9 +83,9 @@ def _nearest_real(digits: np.uint64, power: int, powers: np.ndarray) -> np.uint6
         if w >> np.uint64(64 - step) == np.uint64(0):
             w <<= np.uint64(step)
             shift += step
-    high, low = _product(w, powers[power + _RANGE, 0])
+    high, low = _product(w, _POWERS[power + _RANGE, 0])
     if high & np.uint64(0x1FF) == np.uint64(0x1FF):
-        more, _ = _product(w, powers[power + _RANGE, 1])
+        more, _ = _product(w, _POWERS[power + _RANGE, 1])
         low += more
         if more > low:
             high += _ONE
@@ -108,7 +108,7 @@ def _nearest_real(digits: np.uint64, power: int, powers: np.ndarray) -> np.uint6
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _real(text: np.ndarray, i: int, powers: np.ndarray) -> tuple[int, np.uint64]:
+def _real(text: np.ndarray, i: int) -> tuple[int, np.uint64]:
     """Read a number at `i`; return the place after it (or `DECLINED`) and the number's bits."""
     n = len(text)
     sign = np.uint64(0)
@@ -144,7 +144,7 @@ def _real(text: np.ndarray, i: int, powers: np.ndarray) -> tuple[int, np.uint64]
         if i == start:
             return DECLINED, sign
         power += -exponent if minus else exponent
-    bits = _nearest_real(digits, power, powers)
+    bits = _nearest_real(digits, power)
     return (DECLINED if bits == _ALL else i), bits | sign
 
 
@@ -166,8 +166,6 @@ def read_table(
     text: np.ndarray,
     start: int,
     kinds: np.ndarray,
-    symbols: np.ndarray,
-    powers: np.ndarray,
     numbers: np.ndarray,
     reals: np.ndarray,
     integers: np.ndarray,
@@ -181,8 +179,6 @@ def read_table(
     start : int
     kinds : array of int64, shape (c,)
         One of `SYMBOL` (at most once), `REAL`, `INTEGER`, `TRUTH`, `WORD` for each column.
-    symbols, powers : arrays
-        `SYMBOLS` and `POWERS`.
     numbers : array of uint8, shape (n,)
         Takes the atomic numbers. Its length tells the number of rows.
     reals : array of uint64, shape (n, number of real columns)
@@ -205,7 +201,7 @@ def read_table(
                 return CUT_SHORT
             first = i
             if kind == REAL:
-                i, bits = _real(text, i, powers)
+                i, bits = _real(text, i)
                 reals[row, real] = bits
                 real += 1
             elif kind == INTEGER:
@@ -229,9 +225,9 @@ def read_table(
                     code = np.int64(text[first])
                     if length == 2:
                         code = 256 * code + np.int64(text[first + 1])
-                    if length > 2 or length < 1 or symbols[code] == 0:
+                    if length > 2 or length < 1 or _SYMBOLS[code] == 0:
                         return DECLINED
-                    numbers[row] = symbols[code]
+                    numbers[row] = _SYMBOLS[code]
                 if length < 1:
                     return DECLINED
             if i < 0:

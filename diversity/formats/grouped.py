@@ -115,7 +115,8 @@ def fits(path: Path, head: bytes, layout: Layout) -> bool:
 
 def read(path: Path, layout: Layout, level: str | None, identity: str, skip: bool) -> ConformerSet:
     """Read a whole file."""
-    return concat(list(chunks(path, layout, level=level, identity=identity, skip_bad=skip)))
+    parts = chunks(path, layout, level=level, identity=identity, skip_bad=skip)
+    return concat(list(parts), conflicts=True)
 
 
 def chunks(
@@ -171,7 +172,7 @@ def chunks(
         aside = []
         if pending is not None:
             yield pending
-        pending = _as_told_before(made, told)
+        pending = as_told_before(made, told)
     if pending is None:
         why = f": {aside[0].record}: {aside[0].reason}" if aside else ""
         raise DataError(f"{path} has no record that can be used{why}.")
@@ -194,7 +195,7 @@ def refuse_write(path: Path, layout: Layout) -> NoReturn:
     )
 
 
-def _as_told_before(made: ConformerSet, told: dict[str, tuple[str, str]]) -> ConformerSet:
+def as_told_before(made: ConformerSet, told: dict[str, tuple[str, str]]) -> ConformerSet:
     """Give a molecule the SMILES and constitution of the chunk in which it came first.
 
     Two stereoisomers are one molecule by their graph, and have two SMILES; chunks that differed in
@@ -204,10 +205,7 @@ def _as_told_before(made: ConformerSet, told: dict[str, tuple[str, str]]) -> Con
     if not len(m):  # isolated atoms alone
         return made
     rows = zip(m.key.tolist(), m.smiles.tolist(), m.constitution.tolist(), strict=True)
-    first = [
-        told.setdefault(key, (smiles, whole)) if smiles or whole != key else (smiles, whole)
-        for key, smiles, whole in rows
-    ]
+    first = [told.setdefault(key, (smiles, whole)) for key, smiles, whole in rows]
     smiles, constitution = (np.array(column, dtype=np.str_) for column in zip(*first, strict=True))
     return replace(made, molecules=replace(m, smiles=smiles, constitution=constitution))
 

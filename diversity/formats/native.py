@@ -78,7 +78,7 @@ class NativeSet:
         """Return all shards as one set; one shard alone stays memory-mapped."""
         if not self.shards:
             raise DataError(f"{self.path} holds no conformers yet.")
-        return concat(list(self))
+        return concat(list(self), conflicts=True)
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -287,7 +287,7 @@ def _read_all(native: NativeSet, skip_bad: bool) -> ConformerSet:
             aside.append({"record": shard["file"], "reason": f"a damaged shard: {error}"})
     if not parts:
         raise DataError(f"{native.path} has no shard that can be read: {aside[0]['reason']}")
-    joined = concat(parts)
+    joined = concat(parts, conflicts=True)
     if not aside:
         return joined
     told = [*joined.metadata.get("set_aside", []), *aside]

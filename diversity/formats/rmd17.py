@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-import zlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,9 @@ from ..errors import DataError
 from ..identity import build
 from ..records import Record
 from ..tables import Labels
+from .archives import FAILURES, array_heads, stretches
 from .aside import written_aside
+from .settled import Source
 
 _KCAL_PER_MOL = kcal / mol
 _UNITS = {"kcal/mol": _KCAL_PER_MOL, "ev": 1.0}
@@ -39,11 +41,6 @@ _LAYOUTS = {
     "z": ("z", "R", "E", "F"),
 }
 _DEFAULT_LEVELS = {"nuclear_charges": "pbe-def2svp", "z": "pbe-ts"}
-#: What NumPy and zipfile raise at damaged archives.
-_FAILURES = (
-    *(ValueError, EOFError, KeyError, MemoryError, OverflowError, NotImplementedError),
-    *(zipfile.BadZipFile, zlib.error),
-)
 _TEXTS = ("theory", "name", "type", "md5", "r_unit", "e_unit", "README")
 
 
@@ -59,31 +56,81 @@ def sniff(path: Path, head: bytes) -> bool:
     return any(names.issuperset(layout[:2]) for layout in _LAYOUTS.values())
 
 
+def streams(path: Path) -> bool:
+    """Tell whether an archive can be read some rows at a time.
+
+    One that this suite wrote, or whose arrays do not fit each other, is read at once.
+    """
+    try:
+        heads = array_heads(path)
+    except (OSError, *FAILURES):
+        return False
+    names = next((n for key, n in _LAYOUTS.items() if key in heads), None)
+    if names is None or f"{_OWN}meta" in heads or not heads.keys() >= set(names[:2]):
+        return False
+    shape = heads[names[1]].shape
+    return (
+        len(shape) == 3
+        and heads[names[0]].shape == shape[1:2]
+        and all(heads[k].shape[:1] == shape[:1] for k in names[2:] if k in heads)
+        and not any(head.by_columns or head.kind.hasobject for head in heads.values())
+    )
+
+
 def read(
     path: Path, *, level: str | None = None, identity: str = "auto", skip_bad: bool = False
 ) -> ConformerSet:
     """Read an archive. Its records are rows of one array, so that `skip_bad` finds none to skip."""
     arrays = _arrays(path)
-    layout = next((key for key, names in _LAYOUTS.items() if names[0] in arrays), None)
-    if layout is None:
-        have = ", ".join(sorted(arrays)[:8])
-        raise DataError(f"{path} is no rMD17 or MD17 archive: it has the arrays {have}.")
-    names = _LAYOUTS[layout]
+    if f"{_OWN}meta" in arrays:
+        names = _names(path, arrays)
+        _, positions = _geometry(path, arrays, names)
+        energies, forces = _labels(path, arrays, names, positions.shape)
+        return _restored(path, arrays, positions, energies, forces, level)
+    n = len(arrays[_names(path, arrays)[1]]) if _names(path, arrays)[1] in arrays else 0
+    by_row = {k for k, v in arrays.items() if v.ndim and len(v) == n}
+    return build(_records(path, arrays, by_row, level), identity=identity, source=str(path))
+
+
+def open_source(
+    path: Path,
+    *,
+    level: str | None = None,
+    skip_bad: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> Source:
+    """Open an archive that :func:`streams`, whose records are read one after another."""
+
+    def records() -> Iterator[Record]:
+        done = 0
+        for arrays, by_row, n in _damage_told(path):
+            found = _records(path, arrays, by_row, level, first=done)
+            done += len(found)
+            yield from found
+            if progress is not None:
+                progress(done / max(1, n))
+
+    return Source(records())
+
+
+def _records(
+    path: Path, arrays: dict[str, np.ndarray], by_row: set[str], level: str | None, first: int = 0
+) -> list[Record]:
+    """Return the records of some rows; `by_row` are the arrays with a row for each record."""
+    names = _names(path, arrays)
     numbers, positions = _geometry(path, arrays, names)
-    n = len(positions)
     energies, forces = _labels(path, arrays, names, positions.shape)
     unit = _text(arrays, "e_unit") or "kcal/mol"
     factor = _UNITS.get(unit)
     if factor is None or _text(arrays, "r_unit") not in ("", "ang", "angstrom", "å"):
         raise DataError(f"{path}: its units are not Å and kcal/mol or eV (e_unit: {unit}).")
-    if f"{_OWN}meta" in arrays:
-        return _restored(path, arrays, positions, energies, forces, level)
-    default = _text(arrays, "theory") or _DEFAULT_LEVELS[layout]
-    extras = {k: v for k, v in arrays.items() if k not in (*names, *_TEXTS)}
-    frame = {k: _column(v, n) for k, v in extras.items() if v.ndim and len(v) == n}
+    default = _text(arrays, "theory") or _DEFAULT_LEVELS[names[0]]
+    extras = {k: v for k, v in arrays.items() if k in by_row - {*names, *_TEXTS}}
+    frame = {k: _column(v, len(positions)) for k, v in extras.items()}
     atom = {k: v for k, v in frame.items() if v.ndim > 1 and v.shape[1] == len(numbers)}
+    source = f"{path.resolve().parent.name}/{path.name}"
     records = []
-    for i in range(n):
+    for i in range(len(positions)):
         labels: dict[str, Any] = {}
         if energies is not None:
             labels["energy"] = energies[i] * factor
@@ -96,11 +143,11 @@ def read(
                 levels={level or default: labels} if labels else {},
                 frame_extras={k: v[i] for k, v in frame.items() if k not in atom},
                 atom_extras={k: v[i] for k, v in atom.items()},
-                provenance={"source": f"{path.resolve().parent.name}/{path.name}", "record": i},
-                place=f"{path}: record {i}",
+                provenance={"source": source, "record": first + i},
+                place=f"{path}: record {first + i}",
             )
         )
-    return build(records, identity=identity, source=str(path))
+    return records
 
 
 def write(conformers: ConformerSet, path: Path, *, level: str | None = None) -> None:
@@ -152,11 +199,33 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except _FAILURES as error:
-        raise DataError(
-            f"{path} cannot be read as a NumPy archive: {error}. It is truncated, damaged, or "
-            "holds pickled objects, which are never loaded."
-        ) from error
+    except FAILURES as error:
+        raise _damaged(path, error) from error
+
+
+def _damage_told(path: Path) -> Iterator[tuple[dict[str, np.ndarray], set[str], int]]:
+    """Yield the stretches of an archive; see :func:`stretches`."""
+    try:
+        numbers, positions, *_ = _names(path, array_heads(path))
+        yield from stretches(path, numbers, positions)
+    except (OSError, *FAILURES) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{path} cannot be read as a NumPy archive: {error}. It is truncated, damaged, or holds "
+        "pickled objects, which are never loaded."
+    )
+
+
+def _names(path: Path, arrays: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of numbers, positions, energies and forces."""
+    layout = next((key for key, names in _LAYOUTS.items() if names[0] in arrays), None)
+    if layout is None:
+        have = ", ".join(sorted(arrays)[:8])
+        raise DataError(f"{path} is no rMD17 or MD17 archive: it has the arrays {have}.")
+    return _LAYOUTS[layout]
 
 
 def _geometry(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ..conformers import ConformerSet
 from ..errors import BreadthError
 from . import _module, grouped, native, recognise
+from .chunked import chunks
+from .settled import Settled, StartOver
 
 
 class Converted(NamedTuple):
@@ -20,15 +23,21 @@ class Converted(NamedTuple):
 
 
 def streams(source: Path, *, identity: str = "auto") -> bool:
-    """Tell whether a file can be read a chunk at a time: SPICE, ANI and QM7-X.
+    """Tell whether a file can be read a chunk at a time.
+
+    Extended XYZ, ASE's SQLite databases, rMD17 archives that other programs wrote, and the HDF5
+    files of SPICE, ANI and QM7-X can.
 
     Parameters
     ----------
     source : Path
     identity : str
-        The rule 'ordered' compares all records of a file, so that it needs them at once.
+        The rule 'ordered' compares all records of a file; HDF5 files are then read at once.
     """
-    return identity != "ordered" and hasattr(_module(recognise(source)), "LAYOUT")
+    module = _module(recognise(source))
+    if hasattr(module, "LAYOUT"):
+        return identity != "ordered"
+    return hasattr(module, "open_source") and getattr(module, "streams", lambda path: True)(source)
 
 
 def convert_to_native(
@@ -59,21 +68,39 @@ def convert_to_native(
     BreadthError
         If the file system refuses, or there is something at `target`.
     """
-    layout = _module(recognise(source)).LAYOUT
     if target.exists():
         raise BreadthError(f"{target} exists already. Remove it, or name another target.")
     aside = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    n = set_aside = 0
+    settled = Settled()
+
+    def parts() -> Iterator[ConformerSet]:
+        module = _module(recognise(source))
+        if hasattr(module, "LAYOUT"):
+            return grouped.chunks(
+                source,
+                module.LAYOUT,
+                level=level,
+                identity=identity,
+                skip_bad=skip_bad,
+                progress=progress,
+            )
+        opened = module.open_source(source, level=level, skip_bad=skip_bad, progress=progress)
+        return chunks(source, opened, settled, identity=identity)
+
     try:
-        for chunk in grouped.chunks(
-            source, layout, level=level, identity=identity, skip_bad=skip_bad, progress=progress
-        ):
-            native.append(aside, chunk)
-            n += len(chunk)
-            set_aside += len(chunk.metadata.get("set_aside", []))
-        aside.rename(target)
+        while True:
+            n = set_aside = 0
+            try:
+                for chunk in parts():
+                    native.append(aside, chunk)
+                    n += len(chunk)
+                    set_aside += len(chunk.metadata.get("set_aside", []))
+            except StartOver:
+                shutil.rmtree(aside, ignore_errors=True)
+                continue
+            aside.rename(target)
+            return Converted(n, set_aside)
     except OSError as error:
         raise BreadthError(f"Cannot write {target}: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return Converted(n, set_aside)

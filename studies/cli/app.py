@@ -221,6 +221,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 #: Commands that stand in a group; all others stand by themselves.
 GROUPS = {"tradeoff": study, "refinement": study, "test-time": refine, "radius": refine}
+#: Commands that keep what they have finished, and go on from it.
+RESUMED = frozenset(("pool", "train", "tradeoff", "refinement"))
+
 for name, (module, text) in COMMANDS.items():
     place = f"{__package__}.{module}" if ":" in module else f"{__package__}.{module}:{name}"
     GROUPS.get(name, app).command(place, name=name, help=inspect.cleandoc(text))
@@ -244,7 +247,7 @@ def launch(
     try:
         app(tokens)
     except KeyboardInterrupt:
-        fail("Stopped. What was finished is kept; the same command goes on from there.", 130)
+        fail(_stopped(tokens), 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
@@ -259,6 +262,14 @@ def launch(
             f"Something went wrong that breadth did not foresee: {type(error).__name__}: {error}. "
             "Run the command again with --debug to see where, and please report it."
         )
+
+
+def _stopped(tokens: tuple[str, ...]) -> str:
+    """Say what is left of a command that was interrupted."""
+    words = [token for token in tokens if not token.startswith("-")]
+    if not RESUMED.isdisjoint(words[1:2] if words[:1] == ["study"] else words[:1]):
+        return "Stopped. What was finished is kept; the same command goes on from there."
+    return "Stopped. The same command starts again from the beginning."
 
 
 def _plain(error: BaseException) -> str:

@@ -114,8 +114,9 @@ def convert(
 ) -> None:
     """Convert a data set; units become eV and Å, and nothing the file carries is lost.
 
-    HDF5 files of SPICE, ANI and QM7-X become a native folder a chunk at a time, whatever their
-    size; what has no place there is told in the set's metadata (left_out).
+    Extended XYZ, ASE's SQLite databases, rMD17 archives and HDF5 files of SPICE, ANI and QM7-X
+    become a native folder a chunk at a time, in the same memory whatever their size; what has no
+    place there is told in the set's metadata (left_out). The folder appears when it is complete.
 
     Parameters
     ----------

@@ -32,8 +32,6 @@ def reals(texts):
         text,
         0,
         np.array([extxyz_table.REAL]),
-        extxyz_table.SYMBOLS,
-        extxyz_table.POWERS,
         np.zeros(len(texts), dtype=np.uint8),
         bits,
         np.zeros((len(texts), 0), dtype=np.int64),
