@@ -144,8 +144,9 @@ class Mmff94:
     """MMFF94 by RDKit (Halgren, J. Comput. Chem. 17, 490 (1996)).
 
     A force field needs the molecule: of one that has a SMILES, the atoms must stand in the order
-    that RDKit gives it (heavy atoms, then hydrogens); of one known by its geometry alone, bonds
-    are perceived and RDKit places their orders. It has no isolated atoms.
+    that RDKit gives it (heavy atoms, then hydrogens). Of one known by its geometry alone, bonds are
+    those that most of its conformers in a call have, and RDKit places their orders. It has no
+    isolated atoms.
     """
 
     name: ClassVar[str] = "mmff94"
@@ -284,8 +285,17 @@ def _matching_molecule(conformers: ConformerSet, row: int, members: np.ndarray) 
 
 
 def _perceived_molecule(conformers: ConformerSet, key: str) -> Any:
-    """Return the molecule of conformers without SMILES, in their order of atoms."""
-    molecule = molecular_graphs(conformers)[0].mol_with_atoms
+    """Return the molecule of conformers without SMILES, in their order of atoms.
+
+    Its bonds are those that most of the conformers have: one may be stretched or near to a bond.
+    """
+    found: dict[bytes, list[int]] = {}
+    for i in range(len(conformers)):
+        at = conformers.atoms_slice(i)
+        pairs = covalent_bonds(conformers.numbers[at], conformers.positions[at])
+        found.setdefault(pairs.tobytes(), []).append(i)
+    most = max(found, key=lambda bonds: (len(found[bonds]), bonds))
+    molecule = molecular_graphs(conformers.select(found[most][:1]))[0].mol_with_atoms
     counts = np.unique(conformers.counts)
     if molecule is None:
         raise DataError(

@@ -187,7 +187,7 @@ def test_isolated_atoms_are_in_their_ground_spin_state() -> None:
 @pytest.mark.parametrize("engine", [Mmff94(), Uff()])
 def test_force_fields_want_the_molecule(engine: LabelEngine) -> None:
     with pytest.raises(DataError, match="no SMILES"):
-        engine(frames(WATER.positions[None], WATER.numbers))
+        engine(frames(2 * WATER.positions[None], WATER.numbers))
     with pytest.raises(DataError, match="do not stand in the order"):
         engine(frames(WATER.positions[None, ::-1], WATER.numbers[::-1], "O"))
     ethanol = molecule("CH3CH2OH")
