@@ -4,6 +4,10 @@ Whole systems are left out, with all their replicates, so that nothing of a syst
 parameter of the regressor is chosen inside the training part, again by systems left out (nested).
 What it is held against is the training part's mean: R² and the mean absolute error count from
 there, and both are negative gains where scores foretell nothing, for the fit then only adds noise.
+
+Intervals take the folds' fits as given; those share most of their systems, so the intervals are
+somewhat short: of 95 % ones 90–91 % held the truth with 20 made-up systems in three replicates,
+92–94 % with 60 (see Bates, Hastie, Tibshirani, arXiv:2104.00673, on why).
 """
 
 from dataclasses import dataclass

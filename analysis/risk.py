@@ -11,7 +11,9 @@ order stands (Geifman, Uziel, El-Yaniv, arXiv:1805.08206). Areas are those of th
 ∫₀¹ risk(c) dc with a part of a system kept where c·n is no whole number.
 
 All are within one model, then averaged over replicates; intervals are of the crossed bootstrap over
-replicates and systems, see :mod:`.bootstrap`.
+replicates and systems, see :mod:`.bootstrap`. Of 95 % intervals 91–99 % held the truth for made-up
+systems with heavy-tailed errors; fewest where a score says nothing and there is one replicate
+(slow tests in ``tests/analysis/test_risk.py``).
 """
 
 from dataclasses import dataclass
