@@ -94,7 +94,7 @@ def adapt_to_molecules(
         Of the data's reference labels; by default the one that the potential learned.
     train : ConformerSet, optional
         The training set: tells what of it is in `data`, and what prior loss the potential has
-        on it.
+        on it, near which the steps end.
     out : Path, optional
         Gets a folder with the adapted potential of each molecule.
     configuration : AdaptConfiguration, optional
@@ -131,7 +131,7 @@ def adapt_to_molecules(
     for m in range(data.n_molecules):
         told("adapting", m, data.n_molecules)
         part = data.select(np.flatnonzero(data.molecule == m))
-        rows.append(_one(potential, part, learned, prior, reference, asked))
+        rows.append(_one(potential, part, learned, prior, reference, owed, asked))
         if out is not None:
             place = out / f"{m:03d}"
             about = {**meta, "adapted_to": rows[-1]["molecule"], "prior": prior}
@@ -163,6 +163,7 @@ def _one(
     learned: str,
     prior: str,
     reference: str | None,
+    owed: float | None,
     asked: AdaptConfiguration,
 ) -> dict[str, Any]:
     order = ordering(f"adapt {asked.seed}", part.id)
@@ -175,6 +176,7 @@ def _one(
         index=halves["adapted"],
         config=asked.test_time,
         seed=asked.seed,
+        owed=owed,
     )
     watched = found.history["watched_loss"]
     told: dict[str, Any] = {

@@ -37,8 +37,14 @@ POTENTIAL = {"name": "factorised_painn", "n_features": 48, "n_layers": 2, "cutof
 TRAINING = TrainingConfig(
     n_updates=1500, batch_size=8, relative_energies=True, device="cpu", checkpoint_every=500
 )
-#: What is tried, every value with every other; the command line replaces them.
-GRID = {"learning_rate": [3e-3, 1e-2, 3e-2], "layers": [0.34, 0.67, 1.0], "n_steps": [200.0]}
+#: What is tried, every value with every other; the command line replaces them. A margin of 0 is
+#: none: all steps are made.
+GRID = {
+    "learning_rate": [3e-3, 1e-2, 3e-2],
+    "layers": [0.34, 0.67, 1.0],
+    "n_steps": [200.0],
+    "margin": [0.0, 1.0, 1.2],
+}
 
 
 def pool(folder: Path) -> tuple[ConformerSet, str, list[str], list[int]]:
@@ -110,18 +116,23 @@ def sweep(world: str, folder: Path, seeds: int, grid: dict[str, list[float]]) ->
         )) for _, b in halves]  # fmt: skip
         plain, joint, found = [], [], {}
         for seed in range(seeds):
-            options = {"level": level, "train": train, "config": TRAINING, "seed": seed}
-            none = fit(POTENTIAL, data, directory=folder / f"none{seed}", **options)
+            same = {"level": level, "train": train, "config": TRAINING, "seed": seed}
+            none = fit(POTENTIAL, data, directory=folder / f"none{seed}", **same)
             task = PriorTask(level=prior, train=train)
             place = folder / f"{prior}{seed}"
-            both = fit(POTENTIAL, data, directory=place, prior=task, **options).potential
+            both = fit(POTENTIAL, data, directory=place, prior=task, **same).potential
             owed = prior_loss(both, data, prior_level=prior, index=train)
             plain.append([force_mae(none.potential, data, b, level) for _, b in halves])
             joint.append([force_mae(both, data, b, level) for _, b in halves])
             for values in product(*grid.values()):
-                config = TestTimeConfig(**dict(zip(grid, values, strict=True)), patience=None)
+                options = dict(zip(grid, values, strict=True))
+                free = not options["margin"]
+                config = TestTimeConfig(**{**options, "margin": options["margin"] or 1.0})
                 for (a, b), base in zip(halves, joint[-1], strict=True):
-                    done = adapt(both, data, prior_level=prior, index=a, config=config, seed=seed)
+                    done = adapt(
+                        both, data, prior_level=prior, index=a, config=config, seed=seed,
+                        owed=None if free else owed,
+                    )  # fmt: skip
                     watched = done.history["watched_loss"]
                     found.setdefault(values, []).append(
                         (force_mae(done.potential, data, b, level), base, done.steps,

@@ -38,7 +38,8 @@ def at_test_time(
     level
         Level of the reference labels; by default the one that the potential learned.
     train
-        The set that it was trained on: tells what of it is in the data.
+        The set that it was trained on: steps end where a molecule is as familiar, and what of
+        it is in the data is told.
     out
         Folder for the adapted potentials, one for each molecule.
     config

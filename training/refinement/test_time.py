@@ -49,7 +49,7 @@ class TestTimeConfig(BaseModel):
     energy_weight: float = Field(0.3, ge=0, description="Weight of energies in the loss.")
     force_weight: float = Field(1.0, ge=0, description="Weight of forces in the loss.")
     layers: float = Field(
-        1.0,
+        0.67,
         gt=0,
         le=1,
         description="Share of the representation that is adapted, counted in blocks from the "
@@ -68,11 +68,12 @@ class TestTimeConfig(BaseModel):
         description="Stop after so many looks without a lower watched loss; None goes on. The "
         "weights of the lowest are kept in any case.",
     )
-    target: float | None = Field(
-        None,
+    margin: float = Field(
+        1.2,
         gt=0,
-        description="Stop where the watched loss has fallen to this: the prior loss of the "
-        "training set is what the potential owes a system that it knows.",
+        description="Stop where the watched loss has fallen to this many times the training "
+        "set's, where that is known: further steps fit the system better than the potential fits "
+        "what it knows, and do harm.",
     )
 
 
@@ -89,8 +90,9 @@ class Adaptation:
         is 0, `watched_loss` and `adapted_loss`: of the structures held back, and adapted on.
     steps : int
         After which the weights were kept.
-    stopped : {'steps', 'held_back', 'target', 'diverged'}
-        Why it ended.
+    stopped : {'steps', 'held_back', 'familiar', 'diverged'}
+        Why it ended: no step left, the watched loss fell no more or came near the training
+        set's, or it was no number.
     n_adapted, n_held_back, left_out : int
         Structures adapted on, held back, and without a label of the prior.
     """
@@ -113,11 +115,13 @@ def adapt(
     config: TestTimeConfig | None = None,
     seed: int = 0,
     labels: str | None = None,
+    owed: float | None = None,
 ) -> Adaptation:
     """Adapt a potential's representation to a system, by labels of its prior alone.
 
     No reference label is looked at, in the steps or in the rule that stops them: it stops where
-    the prior's loss on structures held back falls no more, or has reached a target.
+    the prior's loss on structures held back falls no more, or has come near that of the training
+    set.
 
     Parameters
     ----------
@@ -135,6 +139,9 @@ def adapt(
     labels : str, optional
         Level of the data that holds the prior's labels, where it is not `prior_level`: so can a
         wrong prior be tried on a potential that learnt the right one.
+    owed : float, optional
+        :func:`prior_loss` of the training set: what the potential owes a system that it knows.
+        Steps end at `margin` times it; without it, on patience alone.
 
     Returns
     -------
@@ -186,8 +193,8 @@ def adapt(
             if on_watched <= checks[best][1]:
                 best = len(checks) - 1
                 kept = [p.detach().clone() for p in moving]
-            if config.target is not None and on_watched <= config.target:
-                stopped = "target"
+            if owed is not None and on_watched <= config.margin * owed:
+                stopped = "familiar"
                 break
             if config.patience is not None and len(checks) - 1 - best >= config.patience:
                 stopped = "held_back"
@@ -242,8 +249,8 @@ def prior_loss(
 ) -> float:
     """Return the loss that :func:`adapt` would lower, as it stands.
 
-    On the training set it is a `target` for :class:`TestTimeConfig`; on a system, a measure of
-    shift that needs no reference labels.
+    On the training set it is what :func:`adapt` takes as `owed`; on a system, a measure of shift
+    that needs no reference labels.
     """
     _prior_head(potential, prior_level)
     source = labels or prior_level

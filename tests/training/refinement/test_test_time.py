@@ -123,14 +123,20 @@ def test_stops_at_once_where_nothing_can_be_learnt(world):
     assert same(weights(found.potential), weights(again.potential))
 
 
-def test_stops_at_its_target(world):
+def test_stops_where_a_system_is_as_familiar_as_the_training_set(world):
     data, potential, new = world
     free = adapt(potential, data, prior_level="soft", index=new, config=STEPS)
-    target = float(free.history["watched_loss"][1]) + 1e-6
-    config = STEPS.model_copy(update={"target": target})
-    found = adapt(potential, data, prior_level="soft", index=new, config=config)
-    assert (found.stopped, found.steps) == ("target", 5)
-    assert prior_loss(potential, data, prior_level="soft", index=new) > target
+    owed = (float(free.history["watched_loss"][1]) + 1e-6) / STEPS.margin
+    found = adapt(potential, data, prior_level="soft", index=new, config=STEPS, owed=owed)
+    assert (found.stopped, found.steps) == ("familiar", 5)
+    assert prior_loss(potential, data, prior_level="soft", index=new) > STEPS.margin * owed
+    # What it has learnt needs no step: the loss of the training set is met at once.
+    known = np.flatnonzero(data.molecule < 2)
+    owed = prior_loss(potential, data, prior_level="soft", index=known)
+    wide = STEPS.model_copy(update={"margin": 1.5})
+    found = adapt(potential, data, prior_level="soft", index=known, config=wide, owed=owed)
+    assert (found.stopped, found.steps) == ("familiar", 0)
+    assert same(weights(found.potential), weights(potential))
 
 
 def test_divergence_keeps_what_was_good(world):
