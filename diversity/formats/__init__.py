@@ -26,6 +26,7 @@ FORMATS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "sdf": (".sdf", (".sdf", ".sd", ".mol")),
     "vasp": (".vasp", (".xml",)),
     "orca": (".orca", (".out",)),
+    "psi4": (".psi4", ()),
     "ase": (".ase_db", (".db", ".json")),
     "spice": (".spice", (".hdf5", ".h5")),
     "ani": (".ani", ()),
