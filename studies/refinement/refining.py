@@ -22,6 +22,7 @@ from ...training.refinement import (
     add_prior,
     difference_level,
     fine_tune,
+    prior_loss,
 )
 from ...training.refinement.radius import SpectrumReference, choose_radii, predict_at_radii
 from ..pool import by_id, read_set, selected
@@ -123,16 +124,19 @@ def run_refinement_unit(unit: Unit, store: Store, folder: Path) -> None:
     torch.set_num_threads(asked["threads"])
     potential, _ = load_potential(store.folder(unit.inputs["fit"]) / "potential")
     data = read_set(store, unit.inputs["data"])
-    spectra = None
+    spectra, owed = None, None
+    train = by_id(data, selected(store, unit.inputs["train"]))
     if "radius" in asked:
-        train = by_id(data, selected(store, unit.inputs["train"]))
         spectra = SpectrumReference.of(train, potential.cutoff)
+    if asked["step"] == "test_time":
+        weights = TestTimeConfig(**asked["test_time"])
+        owed = prior_loss(potential, train, prior_level=asked["prior"], config=weights)
     arrays: dict[str, np.ndarray] = {}
     told: dict[str, Any] = {}
     for place, (name, (adapted, held)) in enumerate(asked["systems"].items()):
         system = by_id(data, [*adapted, *held])
         done, told[name], refined = _refine(
-            asked, potential, system, len(adapted), spectra, unit.seed
+            asked, potential, system, len(adapted), spectra, owed, unit.seed
         )
         for method, labels in done.items():
             arrays[f"{place}/{method}/energy"] = np.where(labels.has_energy, labels.energy, np.nan)
@@ -177,6 +181,7 @@ def _refine(
     system: ConformerSet,
     n_adapted: int,
     spectra: SpectrumReference | None,
+    owed: float | None,
     seed: int,
 ) -> tuple[dict[str, Labels], dict[str, Any], Potential]:
     """Return labels by method, what was done, and the potential that did it."""
@@ -215,6 +220,7 @@ def _refine(
         config=TestTimeConfig(**asked["test_time"]),
         seed=seed,
         labels=source,
+        owed=owed,
     )
     watched = found.history["watched_loss"]
     told = {
