@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from ..diversity.randomness import generator
-from .halves import Estimate, Units, bounded, cuts, half_rows, plain_units
+from .halves import Estimate, Units, bounded, cuts, half_rows, numbered_units
 from .quantiles import hold_out_quantile
 
 
@@ -64,11 +64,15 @@ class ClassifierTwoSample(BaseEstimator):
             (a1, a2), (b1, b2) = half_rows(units.a, half), half_rows(units.b, half)
             spread += [self._separation(scores, folds, *rows) for rows in ((a1, b2), (a2, b1))]
         whole = self._separation(scores, folds, *(np.ones(len(x), dtype=bool) for x in (a, b)))
-        return bounded(whole, np.array(spread), units), *scores
+        found = bounded(whole, np.array(spread), units)
+        if found.interval is not None:
+            low, high = found.interval
+            found = Estimate(found.distance, (min(low, 1.0), min(high, 1.0)))
+        return found, *scores
 
     def separation(self, a: np.ndarray, b: np.ndarray) -> float:
         """Return 2·AUC − 1 of samples whose rows are all units of their own; it may be negative."""
-        units = plain_units(np.arange(len(a)), len(a) + np.arange(len(b)))
+        units = numbered_units(np.arange(len(a)), len(a) + np.arange(len(b)))
         fold = self._folds(units)
         folds = fold[units.a], fold[units.b]
         scores = self._scores(a, b, *folds)
@@ -78,7 +82,7 @@ class ClassifierTwoSample(BaseEstimator):
         """Return 2·AUC − 1, at least 0; rows are units unless ``units`` tells otherwise."""
         if units is None:
             return max(0.0, self.separation(np.asarray(a), np.asarray(b)))
-        found = units if isinstance(units, Units) else plain_units(*units)
+        found = units if isinstance(units, Units) else numbered_units(*units)
         return self.estimate(np.asarray(a), np.asarray(b), units=found)[0].distance
 
     def _folds(self, units: Units) -> np.ndarray:

@@ -30,8 +30,9 @@ from ..diversity.randomness import generator
 N_CUTS = 24
 #: Molecules that both sets need, so that molecules are the units.
 FEWEST_MOLECULES = 8
-#: Blocks of consecutive structures that a set is cut into where its molecules are not the units.
-N_BLOCKS = 20
+#: Blocks of consecutive structures, where molecules are not the units: of a set, and of a molecule,
+#: at least.
+N_BLOCKS, BLOCKS_OF_A_MOLECULE = 20, 10
 CONFIDENCE = 0.95
 
 Statistic = Callable[[np.ndarray, np.ndarray], float]
@@ -63,27 +64,35 @@ class Units(NamedTuple):
     kind: str
 
 
-def independent_units(a: np.ndarray, b: np.ndarray) -> Units:
+def independent_units(a: np.ndarray, b: np.ndarray, *, same: bool = False) -> Units:
     """Choose what was drawn independently in two sets, given the molecule of each structure.
 
     Molecules, where both sets have 8 and most structures of the second are of molecules that the
     first lacks: the distance is then between the populations that the molecules stand for. Else
     blocks of consecutive structures within a molecule: the distance is between these molecules'
-    conformers as they are, and frames of a trajectory that resemble each other stay together.
+    conformers as they are, and frames of a trajectory that resemble each other stay together. A
+    molecule has 10 blocks at least, single structures where it has fewer: with few blocks, a
+    held-out one would see much less of its own molecule than new structures do.
+
+    Parameters
+    ----------
+    a, b : array, shape (n,) and (m,)
+    same : bool, optional
+        The sets are one, record by record, so that their blocks are the same units.
     """
     a, b = np.asarray(a).astype(str), np.asarray(b).astype(str)
     distinct = [np.unique(x) for x in (a, b)]
     if min(map(len, distinct)) >= FEWEST_MOLECULES and np.isin(b, distinct[0]).mean() < 0.5:
-        names, kind = (a, b), "molecule"
-    else:
-        names, kind = (_blocks(a), _blocks(b)), "block"
-    found, place = np.unique(np.concatenate(names), return_inverse=True)
-    # Units of one set and of both are halved apart, so that halves of each set have equal size.
-    member = np.isin(found, names[0]) * 2 + np.isin(found, names[1])
-    molecule = np.zeros(len(found), dtype=np.int64)
-    if kind == "block":
-        molecule = np.unique([name.rpartition("\x1f")[0] for name in found], return_inverse=True)[1]
-    return Units(place[: len(a)], place[len(a) :], 4 * molecule + member, kind)
+        return numbered_units(a, b)._replace(kind="molecule")
+    (names_a, many_a), (names_b, many_b) = _blocks(a, "a"), _blocks(b, "a" if same else "b")
+    units = numbered_units(names_a, names_b)
+    # Molecules of many blocks are halved each; of few, where that would place all others of a
+    # held-out molecule's blocks among the fitted ones, all together.
+    molecule = np.zeros(len(units.stratum), dtype=np.int64)
+    known = np.unique(np.concatenate([a, b]))
+    for of, names, many in ((units.a, a, many_a), (units.b, b, many_b)):
+        molecule[of] = np.where(many, 1 + np.searchsorted(known, names), 0)
+    return units._replace(stratum=4 * molecule + units.stratum, kind="block")
 
 
 def cuts(units: Units, *, n_cuts: int = N_CUTS, random_state: int = 0) -> list[np.ndarray]:
@@ -146,7 +155,7 @@ def debiased(
     Estimate
         Roots of the squared distance, 0 where it is negative.
     """
-    found = units if isinstance(units, Units) else plain_units(*units)
+    found = units if isinstance(units, Units) else numbered_units(*units)
     crossed, within = [], []
     for half in cuts(found, n_cuts=n_cuts, random_state=random_state):
         (a1, a2), (b1, b2) = half_rows(found.a, half), half_rows(found.b, half)
@@ -191,18 +200,19 @@ def bounded(centre: float, spread: np.ndarray, units: Units) -> Estimate:
     return Estimate(max(0.0, centre), (max(0.0, centre - reach), max(0.0, centre + reach)))
 
 
-def _blocks(molecule: np.ndarray) -> np.ndarray:
-    """Name the block of each structure: its molecule and a part of that molecule's records."""
+def _blocks(molecule: np.ndarray, prefix: str) -> tuple[np.ndarray, np.ndarray]:
+    """Name the block of each structure, and tell whether its molecule has many."""
     names, of, counts = np.unique(molecule, return_inverse=True, return_counts=True)
-    n_blocks = np.minimum(counts, max(2, -(-N_BLOCKS // len(names))))
+    n_blocks = np.minimum(counts, max(BLOCKS_OF_A_MOLECULE, -(-N_BLOCKS // len(names))))
     order = np.argsort(of, kind="stable")
     place = np.empty(len(of), dtype=np.int64)
     place[order] = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
     block = place * n_blocks[of] // counts[of]
-    return np.array([f"{name}\x1f{k}" for name, k in zip(molecule, block, strict=True)])
+    named = [f"{prefix}\x1f{name}\x1f{k}" for name, k in zip(molecule, block, strict=True)]
+    return np.array(named), n_blocks[of] >= BLOCKS_OF_A_MOLECULE
 
 
-def plain_units(a: Any, b: Any) -> Units:
+def numbered_units(a: Any, b: Any) -> Units:
     """Return units as they are numbered; equal numbers are the same unit of both sets."""
     found, place = np.unique(np.concatenate([a, b]), return_inverse=True)
     member = np.isin(found, a) * 2 + np.isin(found, b)

@@ -96,7 +96,7 @@ def _print(content: dict[str, Any]) -> None:
         )
     shared = content["shared"]
     output().print(
-        f"In both: {shared['conformers']:,} conformers, {shared['molecules']:,} molecules.\n"
+        f"In both sets: conformers {shared['conformers']:,}, molecules {shared['molecules']:,}\n"
     )
     rows = []
     for name, one in content["measures"].items():

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from breadth.analysis.classifier import ClassifierTwoSample
-from breadth.analysis.halves import plain_units
+from breadth.analysis.halves import numbered_units
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_a_changed_spread_is_found(rng):
 
 def test_a_sample_and_itself_cannot_be_told_apart(rng):
     a = rng.normal(size=(50, 4))
-    units = plain_units(np.arange(50), np.arange(50))
+    units = numbered_units(np.arange(50), np.arange(50))
     found, held, new = ClassifierTwoSample().estimate(a, a, units=units)
     assert found.distance == 0.0
     np.testing.assert_allclose(held, new)
@@ -36,7 +36,7 @@ def test_copies_of_a_group_do_not_vote_for_themselves(rng):
     """Ten groups of each sample, each a point: a classifier could learn them by heart."""
     groups = np.repeat(np.arange(10), 20)
     a, b = (np.repeat(rng.normal(size=(10, 8)), 20, axis=0) for _ in range(2))
-    kept = ClassifierTwoSample().estimate(a, b, units=plain_units(groups, 100 + groups))[0]
+    kept = ClassifierTwoSample().estimate(a, b, units=numbered_units(groups, 100 + groups))[0]
     assert kept.interval[0] == 0.0
     assert ClassifierTwoSample(C=100.0).distance(a, b) > 0.9
 
@@ -45,9 +45,15 @@ def test_halves_of_one_sample_cover_zero(rng):
     seen = 0
     for _ in range(12):
         a, b = rng.normal(size=(2, 60, 3))
-        units = plain_units(np.arange(60), 100 + np.arange(60))
+        units = numbered_units(np.arange(60), 100 + np.arange(60))
         seen += ClassifierTwoSample().estimate(a, b, units=units)[0].interval[0] > 0
     assert seen <= 2
+
+
+def test_few_rows_give_no_bound_beyond_what_there_is(rng):
+    a, b = rng.normal(size=(8, 2)), rng.normal((1.5, 0.0), size=(8, 2))
+    units = numbered_units(np.arange(8), 8 + np.arange(8))
+    assert ClassifierTwoSample().estimate(a, b, units=units)[0].interval[1] == 1.0
 
 
 def test_one_unit_cannot_be_fitted_and_tested():

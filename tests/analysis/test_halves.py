@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from breadth.analysis.halves import cuts, difference, half_rows, independent_units, plain_units
+from breadth.analysis.halves import cuts, difference, half_rows, independent_units, numbered_units
 from breadth.analysis.set_distances import SlicedWasserstein
 
 N = 200
@@ -53,6 +53,28 @@ def test_blocks_are_consecutive_and_balanced_within_molecules():
         assert (np.diff(np.unique(of, return_index=True)[1]) == 10).all()
         for half in cuts(units, n_cuts=3):
             assert half[of].sum() == 50
+    assert not np.isin(units.a, units.b).any()
+    same = independent_units(molecule, molecule, same=True)
+    np.testing.assert_array_equal(same.a, same.b)
+
+
+def test_held_out_structures_see_as_much_of_their_molecule_as_new_ones():
+    """Random halves of few conformers of many molecules: neither set has more mates to see."""
+    rng = np.random.default_rng(0)
+    molecule = np.repeat(np.arange(60), 5)
+    held, new = [], []
+    for k in range(20):
+        first = rng.random(300) < 0.5
+        a, b = molecule[first], molecule[~first]
+        units = independent_units(a, b)
+        half = cuts(units, n_cuts=1, random_state=k)[0]
+        (a1, a2), (b1, b2) = half_rows(units.a, half), half_rows(units.b, half)
+        for fitted, rest, theirs in ((a1, a2, b2), (a2, a1, b1)):
+            mates = np.bincount(a[fitted], minlength=60)
+            held += mates[a[rest]].tolist()
+            new += mates[b[theirs]].tolist()
+    assert np.mean(held) == pytest.approx(np.mean(new), abs=0.06)
+    assert np.mean(np.equal(held, 0)) == pytest.approx(np.mean(np.equal(new, 0)), abs=0.03)
 
 
 def grouped(rng, shift, n_groups=20, n_each=5):
@@ -66,7 +88,7 @@ def test_intervals_hold_the_truth(shift):
     """Of a distance and of a difference of means, with groups that scatter more than rows."""
     rng = np.random.default_rng(3)
     groups = np.repeat(np.arange(20), 5)
-    units = plain_units(groups, 100 + groups)
+    units = numbered_units(groups, 100 + groups)
     distance = SlicedWasserstein()
     held, means, found = 0, 0, []
     for _ in range(N):
@@ -95,13 +117,13 @@ def test_rows_taken_as_units_would_be_too_sure():
     for _ in range(N):
         a, b = grouped(rng, 0.0)[:, 0], grouped(rng, 0.0)[:, 0]
         for name, of in (("rows", np.arange(100)), ("groups", groups)):
-            units = plain_units(of, 1000 + of)
+            units = numbered_units(of, 1000 + of)
             seen[name] += difference(a, b, units=units).interval[0] > 0
     assert seen["groups"] <= 0.05 * N < seen["rows"]
 
 
 def test_one_unit_has_no_interval():
-    units = plain_units([0, 0, 0], [1, 2, 3])
+    units = numbered_units([0, 0, 0], [1, 2, 3])
     found = difference(np.zeros(3), np.ones(3), units=units)
     assert found.distance == 1.0
     assert found.interval is None
