@@ -1,8 +1,9 @@
 """Errors at cutoffs across a range, of potentials trained at one cutoff and at random ones.
 
-Run ``python benchmarks/choices/random_cutoffs.py``; the tables of `docs/radius_refinement.md`. Trained on
-frames of ethanol and malonaldehyde of rMD17, tested on others of the two, and on paracetamol, which
-the potentials never saw, also at the radius that refinement chooses for it.
+Run ``python benchmarks/choices/random_cutoffs.py``; it prints the tables of
+`docs/radius_refinement.md`. Trained on frames of ethanol and malonaldehyde of rMD17, tested on
+others of the two, and on paracetamol, which the potentials never saw, also at the radius that
+refinement chooses for it.
 """
 
 from __future__ import annotations
