@@ -164,7 +164,7 @@ def end_labels(axes: Axes, labels: Sequence[tuple[float, str, Any]], size: float
     if engine is not None:  # so that the height of the axes is the one they will be drawn with
         engine.execute(figure)
     gap = 1.15 * size / 72.0 / (axes.get_position().height * figure.get_size_inches()[1])
-    placed = _apart(wanted, gap)
+    placed = apart(wanted, gap)
     for text, start, y, (_, _, colour) in zip(texts, wanted, placed, labels, strict=True):
         text.set_y(y)
         axes.plot(
@@ -178,7 +178,7 @@ def end_labels(axes: Axes, labels: Sequence[tuple[float, str, Any]], size: float
         )
 
 
-def _apart(wanted: np.ndarray, gap: float) -> np.ndarray:
+def apart(wanted: np.ndarray, gap: float) -> np.ndarray:
     """Move heights as little as it takes for neighbours to stand a gap apart, order kept."""
     order = np.argsort(wanted, kind="stable")
     placed = wanted[order].astype(float)

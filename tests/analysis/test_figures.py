@@ -92,7 +92,7 @@ def test_nothing_but_one_test_set_and_experiment(
 
 
 def test_labels_move_apart_and_keep_their_order() -> None:
-    placed = style._apart(np.array([0.50, 0.10, 0.51, 0.52]), 0.05)
+    placed = style.apart(np.array([0.50, 0.10, 0.51, 0.52]), 0.05)
     np.testing.assert_array_equal(np.argsort(placed), [1, 0, 2, 3])
     assert (np.diff(np.sort(placed)) > 0.0499).all()
     assert placed[1] == 0.10

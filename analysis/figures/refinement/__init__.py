@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from ..style import Column, save
 from .breadth import breadth
 from .dynamics import distances, dynamics
+from .fine_tuning import fine_tuning
 from .foresight import applicability, foresight
-from .gain import error_bins, fine_tuning, gain_against_shift
+from .gain import error_bins, gain_against_shift
 from .look import experiments
 from .shift import error_against_shift, error_with_refinement
 from .spectra import spectra

@@ -72,7 +72,7 @@ def foresight(
         partial = str(relation.attrs.get("relation_covariates", ""))
         handles = [
             Line2D([], [], color=BLACK, marker="o", ms=3, label="ρ, p < 0.05 after Holm"),
-            Line2D([], [], color=BLACK, marker="o", ms=3, mfc="white", label="ρ, not"),
+            Line2D([], [], color=BLACK, marker="o", ms=3, mfc="white", label="ρ, p ≥ 0.05"),
         ]
         if partial:
             held = words(partial)
@@ -211,6 +211,6 @@ def _coverage(axes: Axes, relation: xr.Dataset, alpha: float, best: str) -> None
         fontsize=6,
         loc="lower right",
         bbox_to_anchor=(1.0, 0.98),
-        ncols=2,
+        labelspacing=0.1,
         handletextpad=0.1,
     )

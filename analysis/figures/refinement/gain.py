@@ -1,4 +1,4 @@
-"""What each method wins: gain against shift, molecules per error, labels that it is worth."""
+"""What each method wins: gain against shift, and molecules per error."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from ...refinement.fine_tuning import fine_tuned, labels_needed
 from ...refinement.groups import IN_DISTRIBUTION
-from ..style import GREY, MILLI, Column, log_axis, new_figure, paper, round_ticks, words
+from ..style import GREY, MILLI, Column, apart, log_axis, new_figure, paper, round_ticks
 from .look import (
-    BLUE,
     experiment_label,
     experiments,
     group_handles,
@@ -28,7 +25,10 @@ from .look import (
 )
 
 _COMPARED = ("none", "radius", "test_time", "both", "delta")
-_LEVELS = ("none", "joint", "test_time", "prior")
+_SPREAD = 4.0
+"""Ratio of scores beyond which their axis is logarithmic."""
+_GAP = 0.13
+"""Share of the axis that marks stand apart at the least."""
 _WORST = -1.0
 """Relative gain below which a mark stands at the edge with its number: the error doubled."""
 
@@ -43,8 +43,9 @@ def gain_against_shift(
     """Draw the relative gain of every method over how far out the systems lie.
 
     One panel per method. Marks: means over the systems of a kind of shift, at their mean score,
-    with 95 % intervals over training sets and systems; dots: systems. Above the line at zero the
-    method helps. A mark at the lower edge lies below it, where its number says.
+    with 95 % intervals over training sets and systems; dots: systems. Marks that would hide each
+    other are set apart, their dots with them. Above the line at zero the method helps. A mark at
+    the lower edge lies below it, where its number says.
 
     Parameters
     ----------
@@ -61,7 +62,8 @@ def gain_against_shift(
     experiment = experiment or experiments(results)[0]
     looks = group_looks(results, experiment)
     chosen = [m for m in named(results) if m != "none" and _known(results, m, looks)]
-    of_groups, of_systems, label = _abscissa(results, measure, looks)
+    groups = [row for row, *_ in looks]
+    of_groups, of_systems, label, spread = _abscissa(results, measure, groups)
     gains = results["group_relative_gain"].mean("replicate").values * 100
     bounds = results["group_relative_gain_interval"].values * 100
     systems = results["relative_gain"].mean("replicate").values * 100
@@ -78,7 +80,6 @@ def gain_against_shift(
             nothing(panels[0], "no method but that without refinement")
             return figure
         columns = [index.index(m) for m in chosen]
-        groups = [row for row, *_ in looks]
         fair = [
             m for method, m in zip(chosen, columns, strict=True) if not method.startswith("prior")
         ]
@@ -121,6 +122,8 @@ def gain_against_shift(
         panels[(rows - 1) * beside + (len(chosen) - 1) % beside // 2].set_xlabel(
             label or "Kind of shift"
         )
+        if spread:
+            log_axis(panels[0], "x", *spread)
         figure.supylabel("Gain in force MAE (% of the error without refinement)", fontsize=7)
         legend_below(figure, group_handles(looks), column)
     return figure
@@ -135,24 +138,43 @@ def _limits(bounds: np.ndarray, gains: np.ndarray) -> tuple[float, float]:
     values = np.concatenate([bounds.ravel(), gains.ravel()])
     values = values[np.isfinite(values)]
     low, high = min(values.min(initial=0.0), -5.0), max(values.max(initial=0.0), 5.0)
-    low = max(low, _WORST * 100)
+    low, high = max(low, _WORST * 100), min(high, 100.0)  # no method gains more than all
     pad = 0.08 * (high - low)
     return low - pad, high + pad
 
 
 def _abscissa(
-    results: xr.Dataset, measure: str | None, looks: list[tuple[int, str, str, str]]
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """Return where groups and systems stand, and what the axis says; empty: side by side."""
+    results: xr.Dataset, measure: str | None, groups: list[int]
+) -> tuple[np.ndarray, np.ndarray, str, tuple[float, float] | None]:
+    """Return where groups and systems stand, what the axis says, and its limits if logarithmic.
+
+    Without scores groups stand side by side and the axis says nothing.
+    """
     of_groups = np.full(results.sizes["group"], np.nan)
     if "group_shift_score" not in results:
-        for place, (row, *_) in enumerate(looks):
-            of_groups[row] = place
-        return of_groups, of_groups[results["group_of"].values], ""
-    measure = measure or default_measure(results, [row for row, *_ in looks])
+        of_groups[groups] = np.arange(len(groups))
+        return of_groups, of_groups[results["group_of"].values], "", None
+    measure = measure or default_measure(results, groups)
     both = [results[n].sel(measure=measure) for n in ("group_shift_score", "shift_score")]
     both = [x.mean("replicate") if "replicate" in x.dims else x for x in both]
-    return both[0].values, both[1].values, measure_label(measure)
+    of_groups[groups] = both[0].values[groups]
+    of_systems = both[1].values
+    known = np.flatnonzero(np.isfinite(of_groups))
+    scores = of_groups[known]
+    if not scores.size:
+        return of_groups, of_systems, measure_label(measure), None
+    in_log = bool(0 < _SPREAD * scores.min() < scores.max())
+    wanted = np.log(scores) if in_log else scores
+    placed = apart(wanted, _GAP * np.ptp(wanted))
+    members = results["group_of"].values
+    moved = np.zeros(results.sizes["group"])
+    moved[known] = placed - wanted
+    if in_log:
+        of_groups[known] = np.exp(placed)
+        limits = float(of_groups[known].min() / 1.5), float(of_groups[known].max() * 1.5)
+        return of_groups, of_systems * np.exp(moved[members]), measure_label(measure), limits
+    of_groups[known] = placed
+    return of_groups, of_systems + moved[members], measure_label(measure), None
 
 
 def default_measure(results: xr.Dataset, groups: Sequence[int]) -> str:
@@ -202,10 +224,12 @@ def _histograms(panels: Sequence[Axes], table: np.ndarray, methods: list[str]) -
     low, high = known.min() / 1.05, known.max() * 1.05
     edges = np.geomspace(low, high, 11)
     plain, _ = np.histogram(table[np.isfinite(table[:, 0]), 0], edges)
+    most = int(plain.max())
     for axes, method, column in zip(panels, methods, table.T, strict=True):
         _, colour, _ = method_look(method)
         values = column[np.isfinite(column)]
         counts, _ = np.histogram(values, edges)
+        most = max(most, int(counts.max()))
         axes.stairs(counts, edges, color=colour, alpha=0.55, fill=True, lw=0)
         axes.stairs(plain, edges, color="black", lw=0.6)
         if values.size:
@@ -218,86 +242,9 @@ def _histograms(panels: Sequence[Axes], table: np.ndarray, methods: list[str]) -
                 color=colour,
                 clip_on=False,
             )
-        axes.set_ylim(0, None)
         axes.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+    panels[0].set_ylim(0, 1.05 * most)
     ticks = round_ticks(low, high)
     if len(ticks) < 2:  # a narrow range
         ticks = [t for t in MaxNLocator(3).tick_values(low, high) if low <= t <= high]
     log_axis(panels[0], "x", low, high, ticks)
-
-
-def fine_tuning(results: xr.Dataset, *, column: Column = "single") -> Figure:
-    """Draw the error after fine-tuning on n labelled structures, against methods without labels.
-
-    One panel per kind of shift out of distribution, with 95 % intervals. Where the curve crosses
-    test-time training stands how many labels that is worth.
-    """
-    n_labels, tuned = fine_tuned(results)
-    index = results["method"].values.astype(str).tolist()
-    error = results["group_force_mae"].mean("replicate").values * MILLI
-    bounds = results["group_force_mae_interval"].values * MILLI
-    columns = [index.index(m) for m in tuned]
-    rows = [
-        row
-        for row in range(results.sizes["group"])
-        if results["group_shift"].values[row] != IN_DISTRIBUTION
-        and np.isfinite(error[row, columns]).any()
-    ]
-    levels = named(results, _LEVELS)
-    with paper():
-        beside = 2 if column == "single" else min(max(len(rows), 1), 3)
-        n_rows = -(-max(len(rows), 1) // beside)
-        figure = new_figure(column, 1.55 * n_rows + 0.6)
-        panels = figure.subplots(n_rows, beside, squeeze=False, sharex=True).ravel()
-        for axes in panels[len(rows) :]:
-            axes.set_visible(False)
-        for axes, row in zip(panels, rows, strict=False):
-            axes.plot(n_labels, error[row, columns], color=BLUE, marker="o", ms=3, zorder=4)
-            axes.vlines(n_labels, *bounds[row, columns].T, color=BLUE, lw=0.8, zorder=3)
-            seen = [error[row, columns], bounds[row, columns].ravel()]
-            for method in levels:
-                _, colour, line = method_look(method)
-                level, (low, high) = (
-                    error[row, index.index(method)],
-                    bounds[row, index.index(method)],
-                )
-                axes.axhline(level, color=colour, ls=line, lw=1.0, zorder=2)
-                if method == "test_time" and np.isfinite([low, high]).all():
-                    axes.axhspan(low, high, color=colour, alpha=0.12, lw=0, zorder=1)
-                seen.append(np.array([level]))
-            _worth(axes, n_labels, error[row, columns], error[row], index)
-            values = np.concatenate(seen)
-            values = values[np.isfinite(values)]
-            log_axis(axes, "y", values.min() / 1.15, values.max() * 1.15)
-            log_axis(axes, "x", n_labels[0] / 1.3, n_labels[-1] * 1.3, list(n_labels))
-            kind = [str(results[f"group_{n}"].values[row]) for n in ("experiment", "shift")]
-            axes.set_title(f"{experiment_label(kind[0])}:\n{words(kind[1])}", fontsize=7)
-        for i in range(len(rows)):
-            if i + beside >= len(rows):
-                panels[i].tick_params(labelbottom=True)
-                panels[i].set_xlabel("Labelled structures", fontsize=7)
-        figure.supylabel("Force MAE (meV/Å)", fontsize=7.5)
-        tuned_line = Line2D([], [], color=BLUE, marker="o", ms=3, label="fine-tuned on n labels")
-        legend_below(figure, [tuned_line, *method_handles(levels)], column)
-    return figure
-
-
-def _worth(
-    axes: Axes, n_labels: np.ndarray, tuned: np.ndarray, of_methods: np.ndarray, index: list[str]
-) -> None:
-    """Mark how many labels test-time training is worth."""
-    if "test_time" not in index:
-        return
-    target = float(of_methods[index.index("test_time")])
-    needed = labels_needed(n_labels, tuned, target)
-    if np.isnan(needed):
-        return
-    colour = method_look("test_time")[1]
-    if needed <= n_labels[0]:
-        text = f"worth ≤ {n_labels[0]} label" + ("s" if n_labels[0] > 1 else "")
-    elif np.isinf(needed):
-        text = f"worth > {n_labels[-1]} labels"
-    else:
-        text = f"worth ≈ {needed:.2g} labels"
-        axes.plot(needed, target, marker="D", ms=3.5, mfc="white", color=colour, zorder=5)
-    axes.text(0.04, 0.04, text, transform=axes.transAxes, fontsize=6, color=colour)

@@ -169,6 +169,19 @@ def method_handles(methods: Sequence[str]) -> list[Line2D]:
     return [Line2D([], [], color=c, ls=ls, lw=1.1, label=label) for label, c, ls in looks]
 
 
+def extent(means: np.ndarray, bounds: np.ndarray) -> tuple[float, float]:
+    """Return the least and greatest of means and bounds, the bounds at most a factor 3 beyond.
+
+    An interval from two systems can span decades; it would leave the means no room.
+    """
+    means, bounds = (x[np.isfinite(x)] for x in (np.ravel(means), np.ravel(bounds)))
+    if not means.size:
+        return float("nan"), float("nan")
+    low, high = float(means.min()), float(means.max())
+    both = np.append(means, bounds)
+    return max(float(both.min()), low / 3.0), min(float(both.max()), high * 3.0)
+
+
 def wrapped(text: str, column: Column, width: int = 16) -> str:
     """Break a title over lines of so many characters where panels are narrow."""
     return fill(text, width) if column == "single" else text

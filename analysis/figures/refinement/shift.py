@@ -20,6 +20,7 @@ from .look import (
     BLACK,
     RED,
     experiments,
+    extent,
     legend_below,
     measure_label,
     method_handles,
@@ -75,9 +76,8 @@ def error_against_shift(
                         bars.plot([place] * 2, bounds[place], color=BLACK, lw=0.8)
                 counts = near["n_systems"].values
                 bars.set_xticks([0, 1], [f"in\nn={counts[0]}", f"out\nn={counts[1]}"], size=6)
-                known = np.append(rows, bounds.ravel())
-                known = known[np.isfinite(known)]
-                low, high = min(low, known.min()), max(high, known.max())
+                least, greatest = extent(rows, bounds)
+                low, high = min(low, least), max(high, greatest)
             else:
                 nothing(bars, "no training\nscores")
             if np.isfinite([low, high]).all():
@@ -100,7 +100,8 @@ def error_with_refinement(
     """
     experiment = experiment or experiments(results)[0]
     methods = named(results, _COMPARED)
-    measures = structure_measures(results)[:2]
+    known = structure_measures(results)
+    measures = [m for m in ("force_norm", "connectivity") if m in known]
     with paper():
         figure, panels = _grid(column, len(measures), height=2.1, width_ratios=(1,))
         for (axes,), measure in zip(panels, measures, strict=True):
@@ -154,7 +155,8 @@ def _density(axes: Axes, training: np.ndarray) -> None:
     if not training.size:
         return
     behind = axes.twinx()
-    behind.hist(training, bins=40, density=True, color=_DENSITY, lw=0, zorder=1)
+    bins = int(np.clip(2 * len(training) ** 0.5, 8, 40))
+    behind.hist(training, bins=bins, density=True, color=_DENSITY, lw=0, zorder=1)
     behind.set(yticks=[], ylim=(0, behind.get_ylim()[1] * 1.5))
     for spine in behind.spines.values():
         spine.set_visible(False)
@@ -170,7 +172,7 @@ def _lines(axes: Axes, found: xr.Dataset, methods: list[str]) -> tuple[float, fl
     if not score.size:
         return np.nan, np.nan
     step = 0.008 * (np.ptp(score) or 1.0)
-    drawn = []
+    means, ends = [], []
     for i, method in enumerate(methods):
         _, colour, line = method_look(method)
         of = found.sel({"method": method})
@@ -179,7 +181,6 @@ def _lines(axes: Axes, found: xr.Dataset, methods: list[str]) -> tuple[float, fl
         known = np.isfinite(mean)
         axes.plot(at[known], mean[known], color=colour, ls=line, marker="o", ms=2.8, zorder=4)
         axes.vlines(at, bounds[:, 0], bounds[:, 1], color=colour, lw=0.7, zorder=3)
-        drawn += [mean, bounds.ravel()]
-    values = np.concatenate(drawn)
-    values = values[np.isfinite(values)]
-    return (values.min(), values.max()) if values.size else (np.nan, np.nan)
+        means.append(mean)
+        ends.append(bounds)
+    return extent(np.array(means), np.array(ends))
