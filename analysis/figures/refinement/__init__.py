@@ -70,7 +70,9 @@ def draw_refinement(
     """
     figures: dict[str, Figure] = {}
     if relation is not None and "design" in relation.dims:
-        relation = relation.isel(design=_broadest(results)) if "design" in results.dims else None
+        # A design without a relation has no row: then rows are not those of the results.
+        same = relation.sizes["design"] == results.sizes.get("design")
+        relation = relation.isel(design=_broadest(results)) if same else None
     if "design" in results.dims:
         for experiment in experiments(results):
             figures[f"breadth_{experiment}"] = breadth(
