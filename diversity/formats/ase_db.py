@@ -20,7 +20,7 @@ import numpy as np
 from ase.io.formats import UnknownFileTypeError
 from ase.stress import voigt_6_to_full_3x3_stress
 
-from ..conformers import ConformerSet
+from ..conformers import PROVENANCE, ConformerSet
 from ..errors import DataError
 from ..protocols import SetAside
 from ..records import Record, plain_value
@@ -186,13 +186,47 @@ def _record(row: Any, path: Path, place: str, header: Header, level: str | None)
             record.provenance = dict(own["provenance"])
         for name, labels in own["levels"]:
             levels.setdefault(name, {}).update(
-                {q: np.asarray(v) if q != "energy" else v for q, v in labels.items()}
+                {quantity: _label(quantity, v, len(numbers)) for quantity, v in labels.items()}
             )
         record.frame_extras = {k: np.asarray(v) for k, v in own["frame_extras"]}
         record.atom_extras = {k: np.asarray(v) for k, v in own["atom_extras"]}
+        _refuse_misfits(record)
     record.levels = {k: v for k, v in levels.items() if v}
     record.frame_extras |= {**pairs, **{k: plain_value(v) for k, v in data.items()}}
     return record
+
+
+def _label(quantity: str, value: Any, n_atoms: int) -> Any:
+    """Return a label of another level than the row's own; a reshaping that fails is a fault."""
+    if quantity == "energy":
+        return float(value)
+    return np.asarray(value, dtype=float).reshape((n_atoms, 3) if quantity == "forces" else (3, 3))
+
+
+def _refuse_misfits(record: Record) -> None:
+    """Refuse what our own data of a row cannot hold.
+
+    Raises
+    ------
+    ValueError
+        If a value has the wrong type or shape.
+    """
+    texts = (record.identifier, record.constitution, record.smiles)
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("its molecule is not named by texts")
+    if not all(isinstance(number, int) for number in (record.charge, record.multiplicity)):
+        raise ValueError("its charge or multiplicity is not an integer")
+    told = record.provenance
+    if not isinstance(told.get("source", ""), str) or not all(
+        isinstance(told[name], int | float) for name in PROVENANCE if name in told
+    ):
+        raise ValueError("its provenance is damaged")
+    extras = [*record.frame_extras.items(), *record.atom_extras.items()]
+    if not all(isinstance(k, str) and v.dtype.kind in "biufU" for k, v in extras):
+        raise ValueError("an extra is neither numbers nor texts")
+    for name, values in record.atom_extras.items():
+        if values.shape[:1] != record.numbers.shape:
+            raise ValueError(f"it has not one row of {name!r} for each atom")
 
 
 def _labels(row: Any) -> dict[str, Any]:

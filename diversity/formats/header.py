@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -65,8 +66,9 @@ class Header:
         try:
             found = json.loads(value) if isinstance(value, str) else value
             fresh = Header(**found)
-        except (TypeError, ValueError):
-            return
+            fresh._check()
+        except (TypeError, ValueError, KeyError, AttributeError):
+            return  # a damaged header tells nothing
         if level is not None and "" in fresh.prefixes:
             if level in [name for prefix, name in fresh.prefixes.items() if prefix]:
                 raise DataError(
@@ -77,6 +79,23 @@ class Header:
             fresh.prefixes[""] = level
             fresh.forces[level] = fresh.forces.pop(old, "float64")
         self.__dict__.update(fresh.__dict__)
+
+    def _check(self) -> None:
+        """Raise one of the errors of Python if a value is none that a header has."""
+        entries = [*self.frame_extras.values(), *self.atom_extras.values()]
+        for kind in (self.positions or "float64", *self.forces.values()):
+            if np.dtype(kind).kind != "f":
+                raise ValueError(kind)
+        for entry in entries:
+            if np.dtype(entry["dtype"]).kind not in "biufU" or prod(entry["shape"]) > 1_000_000:
+                raise ValueError(entry["dtype"])
+        texts = [*self.prefixes, *self.prefixes.values(), *(entry["name"] for entry in entries)]
+        if (
+            not all(isinstance(text, str) for text in texts)
+            or min((size for entry in entries for size in entry["shape"]), default=0) < 0
+        ):
+            raise ValueError("names and shapes")
+        self.metadata.items()
 
     def frame_name(self, key: str) -> str:
         """Return the name of a per-frame extra by its key in the file."""
@@ -146,7 +165,10 @@ def _extras(
         else:
             extra = have[name]
             kind = extra.values.dtype if kind.kind == "U" else kind
-            made[name] = Extra(extra.values.astype(kind).reshape(shape), extra.present)
+            try:
+                made[name] = Extra(extra.values.astype(kind).reshape(shape), extra.present)
+            except ValueError:  # values that were changed since are kept as they are
+                made[name] = extra
     return {**made, **{name: extra for name, extra in have.items() if name not in made}}
 
 

@@ -51,7 +51,7 @@ def sniff(path: Path, head: bytes) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.removesuffix(".npy") for name in archive.namelist()}
-    except (zipfile.BadZipFile, OSError):
+    except (OSError, *FAILURES):
         return path.suffix.lower() == ".npz"
     return any(names.issuperset(layout[:2]) for layout in _LAYOUTS.values())
 

@@ -1,4 +1,4 @@
-"""What damages texts in the tests of formats that are only read."""
+"""What damages files in the tests of formats."""
 
 from collections.abc import Callable, Iterable
 
@@ -23,6 +23,12 @@ def _damaged(content: bytes, random: np.random.Generator) -> bytes:
         return content[: place + length] + content[place:]
     other = int(random.integers(256)) if kind == 3 else _TELLING[random.integers(len(_TELLING))]
     return content[:place] + bytes([other]) + content[place + 1 :]
+
+
+@pytest.fixture(name="damaged")
+def _damage() -> Callable[[bytes, np.random.Generator], bytes]:
+    """Return what changes, cuts, loses or doubles bytes of a file."""
+    return _damaged
 
 
 @pytest.fixture

@@ -156,9 +156,5 @@ def test_other_json_and_writing_are_refused(tmp_path):
         write(read(path), tmp_path / "a.json", format="qcschema")
 
 
-DAMAGES = [range(60), pytest.param(range(1000, 1500), marks=pytest.mark.slow)]
-
-
-@pytest.mark.parametrize("seeds", DAMAGES)
-def test_damage_is_an_answer_or_a_clear_error(survives_damage, seeds):
-    survives_damage(json.dumps([result(), WATER], indent=1), "qcschema", seeds)
+def test_damage_is_an_answer_or_a_clear_error(survives_damage):
+    survives_damage(json.dumps([result(), WATER], indent=1), "qcschema", range(500))
