@@ -129,3 +129,21 @@ def write_design(
     ids = {name: conformers.id[index].astype("U32").tolist() for name, index in rows.items()}
     replace_file(out / "design.json", json.dumps({"parts": described, "ids": ids}))
     return described
+
+
+def parts_of(path: Path) -> list[Path]:
+    """Return the data sets of a design's folder; of anything else, the path itself.
+
+    Raises
+    ------
+    DataError
+        If the folder's ``design.json`` cannot be read.
+    """
+    manifest = path / "design.json"
+    if not manifest.is_file():
+        return [path]
+    try:
+        parts = json.loads(manifest.read_text())["parts"].values()
+        return [path / part["file"] for part in parts]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{manifest} is damaged ({error!r}). Name the files themselves.") from error

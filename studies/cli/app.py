@@ -26,6 +26,7 @@ app = App(
 )
 study = App(name="study", help="Run a study: designs, fits, evaluations and figures.")
 refine = App(name="refine", help="Refine a potential for systems unlike those that it learnt.")
+jobs = App(name="jobs", help="Label by programs that run elsewhere: write inputs, collect results.")
 
 #: Module and help of each command, and the function where it has another name. The help stands
 #: here and not in the functions' docstrings, so that the list of commands needs none of their
@@ -185,6 +186,28 @@ COMMANDS: dict[str, tuple[str, str]] = {
         Example: `breadth refine radius models/mine run.xyz --train train.xyz --path --set
         per=structure form=wasserstein`""",
     ),
+    "write": (
+        "jobs:write",
+        """Write a calculation for each conformer of a set that has no labels at a level yet.
+
+        Inputs for ORCA, or for any program that QCEngine runs; the script run.sh starts all that
+        wait, or the N-th alone, as job arrays do.
+
+        Example: `breadth jobs write next.xyz --program orca --level b3lyp-d3bj/def2-svp --out jobs`
+
+        Example: `breadth jobs write next.xyz --program qcengine:psi4 --level hf/sto-3g --out jobs`
+        """,
+    ),
+    "collect": (
+        "jobs:collect",
+        """Read the results of calculations and match them to their conformers.
+
+        What is not finished, or failed, is told with its reason and can run again.
+
+        Example: `breadth jobs collect jobs --out labelled.xyz`
+
+        Example: `breadth jobs collect jobs --resubmit`""",
+    ),
     "figures": (
         "study",
         """Draw the figures of a finished study again.
@@ -220,13 +243,21 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
 }
 #: Commands that stand in a group; all others stand by themselves.
-GROUPS = {"tradeoff": study, "refinement": study, "test-time": refine, "radius": refine}
+GROUPS = {
+    "tradeoff": study,
+    "refinement": study,
+    "test-time": refine,
+    "radius": refine,
+    "write": jobs,
+    "collect": jobs,
+}
 #: Commands that keep what they have finished, and go on from it.
 RESUMED = frozenset(("pool", "train", "tradeoff", "refinement"))
 
 for name, (module, text) in COMMANDS.items():
     place = f"{__package__}.{module}" if ":" in module else f"{__package__}.{module}:{name}"
     GROUPS.get(name, app).command(place, name=name, help=inspect.cleandoc(text))
+app.command(jobs)
 app.command(refine)
 app.command(study)
 

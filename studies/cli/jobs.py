@@ -10,14 +10,13 @@ from cyclopts import Parameter
 
 
 def write(
-    data: Path,
-    /,
-    *,
+    *data: Path,
     out: Path,
     program: str,
     level: str,
     keywords: str = "",
     atoms: bool = True,
+    again: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Write an input for each conformer of a data set.
@@ -25,7 +24,7 @@ def write(
     Parameters
     ----------
     data
-        A data set in any format that breadth reads; its labels are not looked at.
+        Data sets in any format that breadth reads, or the folder of a design with all its parts.
     out
         Folder for the calculations; it must not exist.
     program
@@ -36,21 +35,31 @@ def write(
         More words for ORCA's input line, or a JSON object of keywords for QCEngine.
     atoms
         Add the isolated atoms, which reference energies need.
+    again
+        Calculate conformers that have energy and forces at this level too.
     json
         Print one JSON object.
     """
-    from ...diversity import read
+    from ...diversity import ConfigurationError
+    from ..comparing import read_as_one
+    from ..designing import parts_of
     from ..jobs import write_jobs
     from .console import emit_json, output, tell_left_out
 
-    conformers = read(data)
+    if not data:
+        raise ConfigurationError("Name at least one file: breadth jobs write FILE …")
+    conformers = read_as_one([part for path in data for part in parts_of(path)])
     tell_left_out(conformers)
-    made = write_jobs(conformers, out, by=program, level=level, keywords=keywords, atoms=atoms)
+    made = write_jobs(
+        *(conformers, out), by=program, level=level, keywords=keywords, atoms=atoms, again=again
+    )
     if json:
         emit_json({"out": str(out), **made})
         return
+    before = f" {made['n_labelled']:,} have their labels." if made["n_labelled"] else ""
     output().print(
-        f"{made['n_conformers']:,} conformers and {made['n_atoms']} isolated atoms at {level}.\n"
+        f"{made['n_conformers']:,} conformers and {made['n_atoms']} isolated atoms at {level}."
+        f"{before}\n"
         f"Run them: {out / 'run.sh'} (all, one after the other), or {out / 'run.sh'} N for the "
         "N-th alone, as job arrays do.\n"
         f"Then: breadth jobs collect {out} --out labelled.xyz",

@@ -55,7 +55,9 @@ def collect_jobs(folder: Path) -> Collected:
     conformers = read(folder / "set")
     n = len(conformers)
     energy, forces, there = np.zeros(n), np.zeros((conformers.n_atoms, 3)), np.zeros(n, dtype=bool)
-    references: dict[int, float] = {}
+    # Atoms that had a reference energy at this level were not calculated again.
+    before = conformers.levels.get(level)
+    references = {} if before is None else dict(before.reference_energies)
     failed: list[SetAside] = []
     waiting: list[str] = []
     place = {name: i for i, name in enumerate(conformers.id.astype("U32").tolist())}

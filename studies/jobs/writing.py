@@ -24,6 +24,7 @@ _SCRIPT = """#!/bin/sh
 # for job arrays of a batch system.
 cd "$(dirname "$0")" || exit 1
 run() (
+    [ -n "$1" ] || {{ echo "No such line in {open}." >&2; exit 1; }}
     cd "{folder}/$1" || exit 1
     [ -e {output} ] && exit 0
     {command} > .partial 2> errors.txt
@@ -45,6 +46,7 @@ def write_jobs(
     level: str,
     keywords: str = "",
     atoms: bool = True,
+    again: bool = False,
 ) -> dict[str, Any]:
     """Write a folder of calculations.
 
@@ -63,18 +65,21 @@ def write_jobs(
         What the input says beside it: words of ORCA's input line, or a JSON object.
     atoms : bool
         Add the isolated atoms, whose energies a potential's reference energies are pulled to.
+    again : bool
+        Calculate what has labels at this level too. Otherwise conformers with energy and forces,
+        and atoms with reference energies, are left out.
 
     Returns
     -------
     dict
-        ``program``, ``level``, ``n_conformers``, ``n_atoms``.
+        ``program``, ``level``, ``n_conformers``, ``n_atoms``, ``n_labelled`` (left out).
 
     Raises
     ------
     ConfigurationError
         If the program is unknown or the folder exists.
     DataError
-        If a structure is periodic.
+        If a structure is periodic, or all have their labels.
     """
     runs = program(by)
     check_folder(out)
@@ -86,8 +91,21 @@ def write_jobs(
             f"Record {conformers.record[first]} of {conformers.source[first] or 'the data'} is "
             "periodic, and these programs calculate molecules."
         )
+    there = None if again else conformers.levels.get(level)
+    known: set[int] = set() if there is None else set(there.reference_energies)
+    labelled = np.zeros(len(conformers), dtype=bool)
+    if there is not None:
+        done = conformers.id[there.has_energy & there.has_forces]
+        labelled = np.isin(conformers.id, done)
+    n_labelled = len(np.unique(conformers.id[labelled]))
+    if labelled.all():
+        raise DataError(
+            f"All {n_labelled:,} conformers have energies and forces at level {level}: there is "
+            "nothing to calculate. Calculate them once more by --again."
+        )
     _, rows = np.unique(conformers.id, return_index=True)
-    conformers = conformers.select(np.sort(rows))
+    rows = np.sort(rows)
+    conformers = conformers.select(rows[~labelled[rows]])
     names = conformers.id.astype("U32").tolist()
     bonds = [graph.bonds for graph in molecular_graphs(conformers)]
     inputs = {
@@ -100,7 +118,7 @@ def write_jobs(
         )
         for i, name in enumerate(names)
     }
-    lone = [int(z) for z in conformers.elements] if atoms else []
+    lone = [int(z) for z in conformers.elements if z not in known] if atoms else []
     for z in lone:
         spin = ground_state_multiplicity(z)
         inputs[f"{ATOM}{z}"] = Structure(np.array([z]), np.zeros((1, 3)), 0, spin, None)
@@ -124,4 +142,10 @@ def write_jobs(
         aside.rename(out)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return {"program": by, "level": level, "n_conformers": len(names), "n_atoms": len(lone)}
+    return {
+        "program": by,
+        "level": level,
+        "n_conformers": len(names),
+        "n_atoms": len(lone),
+        "n_labelled": n_labelled,
+    }

@@ -4,13 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ase.units import Bohr
 
-from breadth.diversity import ConfigurationError, DataError
+from breadth.diversity import ConfigurationError, DataError, concat, read, write
 from breadth.sampling.engines import Uff
 from breadth.sampling.geometries import sample_geometries
 from breadth.sampling.molecules import Molecule
@@ -73,6 +74,44 @@ def test_failures_are_told_and_run_again(conformers, tmp_path):
     assert len(after.waiting) == 4
     kept = folder / "calculations" / found.failed[0].record / "output.json.failed-1"
     assert json.loads(kept.read_text())["success"] is False
+
+
+def test_only_what_lacks_labels_is_calculated(conformers, tmp_path):
+    labels = Uff()(conformers.select([0, 1]))
+    half = conformers.select([0, 1]).with_level("uff", labels)
+    both = concat([half, conformers.select([2, 3])])
+    made = write_jobs(both, tmp_path / "jobs", by="qcengine:rdkit", level="uff")
+    assert (made["n_conformers"], made["n_labelled"]) == (2, 2)
+    waiting = collect_jobs(tmp_path / "jobs").waiting
+    assert waiting[:2] == conformers.id[2:].astype("U32").tolist()
+    with pytest.raises(DataError, match="nothing to calculate"):
+        write_jobs(half, tmp_path / "none", by="qcengine:rdkit", level="uff")
+    made = write_jobs(half, tmp_path / "more", by="qcengine:rdkit", level="uff", again=True)
+    assert (made["n_conformers"], made["n_labelled"]) == (2, 0)
+
+
+def test_from_a_design_to_labels_by_commands(conformers, tmp_path, run_breadth):
+    """The parts of a design are calculated, collected as they finish, and then need no more."""
+    breadth = partial(run_breadth, cwd=tmp_path, check=False)
+    write(conformers, tmp_path / "set.xyz")
+    design = ["--n-molecules", "2", "--budget", "3", "--n-validation", "1"]
+    assert breadth("design", "set.xyz", *design, "--out", "next").returncode == 0
+    asked = ["--program", "qcengine:rdkit", "--level", "uff", "--no-atoms", "--json"]
+    done = breadth("jobs", "write", "next", *asked, "--out", "jobs")
+    assert json.loads(done.stdout)["n_conformers"] == 3
+    run(tmp_path / "jobs", "1")
+    done = breadth("jobs", "collect", "jobs", "--out", "some.xyz", "--json")
+    assert json.loads(done.stdout)["n_waiting"] == 2
+    done = breadth("jobs", "write", "next", "some.xyz", *asked, "--out", "rest")
+    assert json.loads(done.stdout)["n_conformers"] == 2
+    run(tmp_path / "jobs")
+    done = breadth("jobs", "collect", "jobs", "--out", "all.xyz")
+    assert "3 conformers labelled at uff; 0 calculations not run, 0 failed" in done.stdout
+    assert read(tmp_path / "all.xyz").labels("uff").has_forces.all()
+    done = breadth("jobs", "write", "all.xyz", *asked, "--out", "none")
+    assert "nothing to calculate" in done.stderr
+    with pytest.raises(subprocess.CalledProcessError):
+        run(tmp_path / "jobs", "9")  # of three
 
 
 def swap(folder, names, change):
