@@ -1,9 +1,12 @@
-"""Molecules to sample: SMILES files, the bundled list, and how a SMILES becomes a molecule."""
+"""Molecules to sample: SMILES files, the bundled list, and how a SMILES becomes a molecule.
+
+SMILES of a file are standardised by the rules of `standardization`.
+"""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -14,6 +17,7 @@ from rdkit.Chem import rdDistGeom
 
 from ..diversity.errors import DataError
 from ..diversity.graphs import connectivity_key
+from .standardization import parse, standardize
 
 _SETTLING_SEED = 61
 
@@ -28,6 +32,10 @@ class Molecule:
         What messages call it.
     smiles : str
         Any SMILES of one connected molecule.
+    written : str
+        What a file said where `smiles` is another or leaves something open, else empty.
+    changes : tuple of str
+        What was done to it; see :func:`breadth.sampling.standardization.standardize`.
 
     Raises
     ------
@@ -37,6 +45,8 @@ class Molecule:
 
     name: str
     smiles: str
+    written: str = field(default="", compare=False)
+    changes: tuple[str, ...] = field(default=(), compare=False)
 
     @cached_property
     def canonical(self) -> str:
@@ -92,12 +102,7 @@ class Molecule:
 
 
 def _parse(name: str, smiles: str) -> Chem.Mol:
-    with rdBase.BlockLogs():
-        molecule = Chem.MolFromSmiles(smiles)
-    if molecule is None:
-        raise DataError(f"{name}: {smiles!r} is no SMILES that RDKit can read. Correct it.")
-    if not molecule.GetNumAtoms():
-        raise DataError(f"{name}: the SMILES is empty. Give one molecule.")
+    molecule = parse(name, smiles)
     if len(Chem.GetMolFrags(molecule)) > 1:
         raise DataError(
             f"{name}: {smiles!r} holds several molecules or ions. Give one connected molecule a "
@@ -137,13 +142,14 @@ def read_smiles(path: str | os.PathLike[str]) -> list[Molecule]:
     Returns
     -------
     list of Molecule
-        In the file's order, repeats included. A molecule without a name is called ``line N``.
+        In the file's order, repeats included, standardised. A molecule without a name is called
+        ``line N``.
 
     Raises
     ------
     DataError
-        If the file cannot be read, holds no molecule, or a line holds no valid SMILES; the
-        message names file and line.
+        If the file cannot be read, holds no molecule, or a line holds no valid SMILES or no
+        molecule that the rules of `standardization` can tell; the message names file and line.
     """
     source = Path(path)
     try:
@@ -158,11 +164,9 @@ def read_smiles(path: str | os.PathLike[str]) -> list[Molecule]:
         if not entry or entry.startswith("#"):
             continue
         smiles, *rest = entry.split(maxsplit=1)
-        try:
-            _parse(f"{source}, line {number}", smiles)
-        except DataError as error:
-            raise DataError(str(error)) from None
-        molecules.append(Molecule(name=rest[0] if rest else f"line {number}", smiles=smiles))
+        standard, changes = standardize(f"{source}, line {number}", smiles)
+        name = rest[0] if rest else f"line {number}"
+        molecules.append(Molecule(name, standard, smiles if changes else "", changes))
     if not molecules:
         raise DataError(f"{source} holds no molecule: one 'SMILES name' a line is needed.")
     return molecules
