@@ -22,6 +22,7 @@ from .units import Unit
 #: study adds its kinds here.
 KINDS: dict[str, str] = {
     "geometries": "breadth.studies.pool:run_geometries",
+    "sources": "breadth.studies.pool:run_sources",
     "labels": "breadth.studies.pool:run_labels",
     "atoms": "breadth.studies.pool:run_atoms",
     "pool": "breadth.studies.pool:run_pool",
@@ -36,8 +37,8 @@ KINDS: dict[str, str] = {
     "stretched": "breadth.studies.refinement.pools:run_stretched",
     "arm": "breadth.studies.refinement.fits:run_arm",
     "refinement": "breadth.studies.refinement.refining:run_refinement_unit",
-    "dynamics": "breadth.studies.refinement.simulating:run_dynamics_unit",
-    "surface": "breadth.studies.refinement.simulating:run_surface_unit",
+    "dynamics": "breadth.studies.refinement.dynamics:run_dynamics_unit",
+    "surface": "breadth.studies.refinement.surfaces:run_surface_unit",
     "shift_scores": "breadth.studies.refinement.scoring:run_scores",
     "spectra": "breadth.studies.refinement.scoring:run_spectra",
     "copied": "breadth.studies.refinement.finished:run_copied",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...training import TrainingConfig
 from ...training.refinement import FINE_TUNING
 from ..pool import SECONDS
 from .finished import SHIFTS as HOLD_OUTS
@@ -32,6 +33,9 @@ def estimate(asked: RefinementConfiguration, *, workers: int) -> dict[str, Any]:
         priors = len(asked.pools.priors) if name == "pools" and asked.pools else 1
         arms = {arm for arm in map(arm_of, methods) if arm is not None}
         training = asked.training_of(name)
+        if asked.models is not None:
+            training = TrainingConfig(**study_plan(asked.models.run)["configuration"]["training"])
+            arms.discard("none")
         passes = training.n_updates * training.batch_size * SECONDS_PER_STRUCTURE
         effort = sum(EFFORT.get(arm.split("_")[0], 1.0) for arm in arms)
         effort += (priors - 1) * EFFORT["joint"] * ("joint" in arms)

@@ -16,8 +16,16 @@ from ..store import Store
 from ..units import Unit
 from .fits import arm_of
 from .question import ALL_METHODS, BASES
-from .refining import read_refinements
+from .refining import read_refinements, read_told
 from .systems import Experiment, System, TrainingSet
+
+#: What methods tell of a system: the key, units and meaning of each variable of the results.
+TOLD = {
+    "test_time_steps": ("steps", "1", "steps after which the weights were kept"),
+    "prior_left_out": ("left_out", "1", "structures that the prior gave no label to"),
+    "refined_radius": ("radius", "angstrom", "mean of the radii that were chosen"),
+    "radius_changed": ("changed", "1", "share of structures whose radius is not the trained one"),
+}
 
 
 @dataclass(frozen=True)
@@ -116,6 +124,45 @@ def gather(
     return dataset.assign_coords(_designs(designs)) if designs else dataset
 
 
+def gather_told(
+    store: Store, refined: Sequence[Refined], predictions: xr.Dataset
+) -> tuple[xr.Dataset, list[str]]:
+    """Return what the methods did beside predicting, by system, and what they could not do.
+
+    Returns
+    -------
+    dataset : xarray.Dataset
+        ``test_time_steps``, ``prior_left_out``, ``refined_radius`` and ``radius_changed``
+        ([design,] system, method, replicate).
+    failures : list of str
+    """
+    systems = {name: row for row, name in enumerate(predictions["system"].values.tolist())}
+    methods = predictions["method"].values.tolist()
+    sizes = predictions.sizes
+    shape = (sizes.get("design", 1), len(systems), len(methods), sizes["replicate"])
+    tables = {name: np.full(shape, np.nan) for name in TOLD}
+    failures = []
+    for done in refined:
+        method = done.unit.parameters["method"]
+        for name, told in read_told(store, done.unit).items():
+            if "failed" in told:
+                failures.append(f"{method} of {name!r}: {told['failed']}")
+            # Of `both` the steps are those of `test_time`, beside which its radius is told.
+            for which in (method, *(["both"] if "steps" in told and "radius" in told else [])):
+                place = (done.one.design, systems[name], methods.index(which), done.one.replicate)
+                for variable, (key, _, _) in TOLD.items():
+                    of_radius = key in ("radius", "changed")
+                    if key in told and not (of_radius and which.startswith("test_time")):
+                        tables[variable][place] = told[key]
+    of = ("design", "system", "method", "replicate")
+    variables = {
+        name: (of, tables[name], {"units": units, "long_name": text, "missing": "NaN: no such"})
+        for name, (_, units, text) in TOLD.items()
+    }
+    dataset = xr.Dataset(variables)
+    return (dataset if "design" in predictions.dims else dataset.isel(design=0)), failures
+
+
 def base_of(method: str) -> str:
     """Return the method that is the same model without its step at test time; '' if none.
 
@@ -175,6 +222,10 @@ def _predictions(
                 if system.experiment != experiment.name:
                     continue
                 energy, forces = _filled(found, prior)
+                # Of the first prior it is known which structures it cannot treat, and methods
+                # are compared on the others; of a further one such a system is left out.
+                if place and not (np.isfinite(energy).all() and np.isfinite(forces).all()):
+                    continue
                 for one in experiment.sets:
                     if system.name in one.systems:
                         yield method, one, system.name, energy, forces

@@ -133,16 +133,13 @@ def prepare_pools(
     }
     sets = _training_sets(asked, section, geometries, partition.available)
 
-    heated = section.pool.settings()
+    heated = section.pool.model_copy(
+        update={"temperature": section.high_temperature, "sigma": 1.7 * section.pool.sigma}
+    )
     hotter = geometry_units(
         [by_key[key] for key in hot],
         n_conformers=round(SPARE * n),
-        settings=type(heated)(
-            method=heated.method,
-            temperature=section.high_temperature,
-            sigma=1.7 * heated.sigma,
-            max_minima=heated.max_minima,
-        ),
+        settings=heated.settings(),
         seed=asked.seed,
     )
     of_torn = np.flatnonzero(np.isin(keys[geometries.molecule], torn))

@@ -21,12 +21,15 @@ from ..pooling import PoolSection
 #: Every method, in the order of tables and figures. `fine_tune` becomes one for each number.
 METHODS = (
     *("none", "weight_decay", "early_stopping", "joint", "pretrain_freeze"),
-    *("radius", "radius_random_cutoff", "test_time", "test_time_frozen", "test_time_noisy_prior"),
-    *("test_time_wrong_prior", "both", "delta", "prior", "fine_tune"),
+    *("radius", "radius_fraction", "radius_wasserstein", "radius_random_cutoff"),
+    *("test_time", "test_time_frozen", "test_time_noisy_prior", "test_time_wrong_prior", "both"),
+    *("delta", "prior", "fine_tune"),
 )
 #: What adds to each method: the method that it is without its step at test time.
 BASES = {
     "radius": "none",
+    "radius_fraction": "none",
+    "radius_wasserstein": "none",
     "radius_random_cutoff": "random_cutoff",
     "test_time": "joint",
     "test_time_frozen": "pretrain_freeze",
@@ -123,7 +126,8 @@ class RadiusSection(Section):
     """Radius refinement."""
 
     form: Literal["padded", "fraction", "wasserstein"] = "padded"
-    """Distance between spectra: the released form, the first one, or Wasserstein-1."""
+    """Distance between spectra: the released form, the first one, or Wasserstein-1. The methods
+    radius_fraction and radius_wasserstein have their own."""
     per: Literal["structure", "molecule"] = "molecule"
     """Whether each structure has its radius, or each molecule."""
     reach: tuple[float, float] = (0.9, 1.1)

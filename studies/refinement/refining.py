@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
-from ...diversity import ConformerSet, Labels
+from ...diversity import ConformerSet, DataError, Labels
 from ...sampling.priors import inverted, noisy
 from ...training import TrainingConfig, load_potential, predict, save_potential
+from ...training.configuration import choose_device
 from ...training.potentials import Potential
 from ...training.refinement import (
     FINE_TUNING,
@@ -34,6 +35,8 @@ from .systems import Experiment, TrainingSet
 
 #: Systems that one unit refines: few, so that workers share them; each reads the data once.
 SYSTEMS_PER_UNIT = 8
+#: Methods that name their form of radius refinement.
+_FORMS = ("radius_fraction", "radius_wasserstein")
 #: Names of wrong labels within a set; no file has such a level.
 _WRONG = {"test_time_wrong_prior": "inverted prior", "test_time_noisy_prior": "noisy prior"}
 
@@ -71,6 +74,7 @@ def refinement_units(
         "step": step,
         "level": experiment.level,
         "threads": asked.threads,
+        "device": asked.training.device,
     }
     if step in ("test_time", "delta"):
         parameters["prior"] = fit.parameters["prior"]
@@ -83,7 +87,7 @@ def refinement_units(
         if method == "radius_random_cutoff":
             low, high = cutoff_range(asked, potential)
         parameters["radius"] = {
-            "form": asked.radius.form,
+            "form": method.removeprefix("radius_") if method in _FORMS else asked.radius.form,
             "per": asked.radius.per,
             "radii": np.linspace(low, high, asked.radius.n_radii).tolist(),
         }
@@ -122,7 +126,9 @@ def run_refinement_unit(unit: Unit, store: Store, folder: Path) -> None:
     """Carry out one method on some systems, and keep predictions and what was done."""
     asked = unit.parameters
     torch.set_num_threads(asked["threads"])
-    potential, _ = load_potential(store.folder(unit.inputs["fit"]) / "potential")
+    potential, _ = load_potential(
+        store.folder(unit.inputs["fit"]) / "potential", device=choose_device(asked["device"])
+    )
     data = read_set(store, unit.inputs["data"])
     spectra, owed = None, None
     train = by_id(data, selected(store, unit.inputs["train"]))
@@ -212,16 +218,21 @@ def _refine(
             else noisy(system, asked["prior"], share=asked["noise"], seed=seed)
         )
         system = system.with_level(source, wrong)
-    found = adapt(
-        potential,
-        system,
-        prior_level=asked["prior"],
-        index=index,
-        config=TestTimeConfig(**asked["test_time"]),
-        seed=seed,
-        labels=source,
-        owed=owed,
-    )
+    try:
+        found = adapt(
+            potential,
+            system,
+            prior_level=asked["prior"],
+            index=index,
+            config=TestTimeConfig(**asked["test_time"]),
+            seed=seed,
+            labels=source,
+            owed=owed,
+        )
+    except DataError as error:  # the prior can treat none of these structures
+        nothing = Labels.empty(len(system), system.n_atoms)
+        methods = [method, *(["both"] if "radius" in asked else [])]
+        return dict.fromkeys(methods, nothing), {"failed": str(error)}, potential
     watched = found.history["watched_loss"]
     told = {
         "steps": found.steps,

@@ -22,14 +22,16 @@ from ..registry import label_engine
 from ..results import load, save
 from ..store import Store, replace_file
 from ..units import Unit
+from .dynamics import gather_dynamics
 from .finished import prepare_models, study_plan
-from .gathering import gather
+from .gathering import gather, gather_told
 from .methods import Work, plan_methods
 from .pools import prepare_pools
 from .question import RefinementConfiguration
 from .relating import relate
 from .scoring import gather_scores, gather_spectra, score_units, spectra_units
-from .simulating import chosen_systems, gather_dynamics, gather_surfaces, plan_simulations
+from .simulating import chosen_systems, plan_simulations
+from .surfaces import gather_surfaces
 from .systems import Experiment, overlap_warnings
 from .trajectories import prepare_acac, prepare_rmd17
 
@@ -69,7 +71,8 @@ def run_refinement(
     check(asked)
     store = Store(out)
     with store.locked():
-        open_plan(out, "refinement", asked)
+        digests = {} if asked.pools is None else {"molecules": asked.pools.pool.digest()}
+        open_plan(out, "refinement", asked, **digests)
         if finished(out):
             return load(out / "results.nc")
         tell = progress or (lambda phase, done, total: None)
@@ -173,7 +176,10 @@ def _write_results(
     predictions = gather(store, experiments, work.refined, n_replicates)
     results = refinement_errors(predictions, random_state=asked.seed)
     results.attrs["study"] = json.dumps(asked.model_dump(mode="json"))
-    results.attrs["warnings"] = json.dumps([text for e in experiments for text in e.warnings])
+    told, failures = gather_told(store, work.refined, predictions)
+    results = results.assign(told.data_vars)
+    warned = [text for e in experiments for text in e.warnings]
+    results.attrs["warnings"] = json.dumps([*warned, *dict.fromkeys(failures)])
     shift = gather_scores(store, experiments, scores, predictions)
     relation = relate(results, shift, random_state=asked.seed)
     if relation is not None:
