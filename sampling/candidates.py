@@ -18,6 +18,7 @@ from ..diversity.protocols import Featurizer
 from ..diversity.scaffolds import scaffold
 from ..diversity.topology import MolecularGraph, molecular_graphs, sites
 from ..diversity.torsions import dihedral_angles, torsion_basins, torsions
+from .given import shared_identity
 from .selectors import Selector
 
 
@@ -101,7 +102,7 @@ class Candidates:
         elif among is not None:
             keys, X, y = keys[among], X[among], None if y is None else y[among]
             if given is not None:
-                own = pool.molecules.key[pool.molecule[among[0]]]
+                own = getattr(pool.molecules, self._identity)[pool.molecule[among[0]]]
                 given = given[self._given_of.get(str(own), [])]
         fresh = copy(selector).set_params(n_to_select=budget)
         chosen: np.ndarray = fresh.fit(X, y, given=given, keys=keys).selected_idx_
@@ -135,10 +136,17 @@ class Candidates:
         return self._made.get(kind)
 
     @cached_property
+    def _identity(self) -> str:
+        return "key" if self.given is None else shared_identity(self.pool, self.given)
+
+    @cached_property
     def _given_of(self) -> dict[str, np.ndarray]:
+        """Return the given conformers of each molecule, stereoisomers of one name together."""
         assert self.given is not None
-        rows = members(self.given.molecule)
-        return {str(self.given.molecules.key[m]): own for m, own in rows.items()}
+        names = getattr(self.given.molecules, self._identity)
+        _, first, which = np.unique(names, return_index=True, return_inverse=True)
+        rows = members(which.reshape(-1)[self.given.molecule])
+        return {str(names[first[m]]): own for m, own in rows.items()}
 
     @cached_property
     def _made(self) -> dict[str, np.ndarray]:
@@ -150,10 +158,12 @@ class Candidates:
         for known in (self.pool, self.given):
             if known is not None:
                 energy = _labels(known, self.reading.label_level, "energy").energy
-                for key, e in zip(known.molecules.key[known.molecule], energy, strict=True):
+                names = getattr(known.molecules, self._identity)
+                for key, e in zip(names[known.molecule], energy, strict=True):
                     lowest[str(key)] = min(lowest.get(str(key), np.inf), float(e))
         energy = _labels(conformers, self.reading.label_level, "energy").energy
-        zero = np.array([lowest[key] for key in conformers.molecules.key.tolist()])
+        names = getattr(conformers.molecules, self._identity)
+        zero = np.array([lowest[key] for key in names.tolist()])
         return energy - zero[conformers.molecule]
 
 

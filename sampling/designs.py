@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -23,6 +24,7 @@ from ..diversity.errors import ConfigurationError, ShortageError
 from ..diversity.protocols import Featurizer
 from ..diversity.randomness import ordering
 from .candidates import Reading
+from .given import may_grow
 from .selecting import check_level, choose_conformers, choose_molecules, distinct
 from .selectors import Selector
 
@@ -57,7 +59,49 @@ class Design:
         return len(self.train) + len(self.validation)
 
 
-class FixedBudget(BaseEstimator):
+class _Designs(BaseEstimator):
+    """Designs of any counts; `_counts` tells the conformers of each molecule."""
+
+    def design(
+        self,
+        conformers: ConformerSet,
+        available: np.ndarray | None = None,
+        *,
+        given: ConformerSet | None = None,
+        grow: str = "both",
+    ) -> Design:
+        """Choose the frames.
+
+        Parameters
+        ----------
+        conformers : ConformerSet
+        available : array of bool, shape (n,), optional
+            Conformers that may be used; all by default. A geometry that occurs twice counts once.
+        given : ConformerSet, optional
+            A set that the design adds to: its conformers are no candidates and count in no
+            budget, and selectors complement it.
+        grow : {'both', 'molecules', 'conformers'}
+            Add molecules that are not given, conformers of molecules that are, or either.
+
+        Returns
+        -------
+        Design
+
+        Raises
+        ------
+        ShortageError
+            If there are too few molecules, a molecule has too few conformers, or validation would
+            take a molecule's last training frame.
+        ConfigurationError
+            If a selector reads reference labels without leave to be charged for them.
+        """
+        return _fill(conformers, available, self._counts(), self, given, grow)
+
+    def _counts(self) -> np.ndarray:
+        raise NotImplementedError
+
+
+class FixedBudget(_Designs):
     """M molecules that share a budget of N frames as evenly as whole numbers allow.
 
     Parameters
@@ -108,27 +152,7 @@ class FixedBudget(BaseEstimator):
         self.prior_level = prior_level
         self.charge_labels = charge_labels
 
-    def design(self, conformers: ConformerSet, available: np.ndarray | None = None) -> Design:
-        """Choose the frames.
-
-        Parameters
-        ----------
-        conformers : ConformerSet
-        available : array of bool, shape (n,), optional
-            Conformers that may be used; all by default. A geometry that occurs twice counts once.
-
-        Returns
-        -------
-        Design
-
-        Raises
-        ------
-        ShortageError
-            If there are too few molecules, a molecule has too few conformers, or validation would
-            take a molecule's last training frame.
-        ConfigurationError
-            If a selector reads reference labels without leave to be charged for them.
-        """
+    def _counts(self) -> np.ndarray:
         _positive(budget=self.budget, n_molecules=self.n_molecules)
         if self.budget < self.n_molecules:
             raise ShortageError(
@@ -138,10 +162,10 @@ class FixedBudget(BaseEstimator):
         share, extra = divmod(self.budget, self.n_molecules)
         counts = np.full(self.n_molecules, share)
         counts[:extra] += 1
-        return _fill(conformers, available, counts, self)
+        return counts
 
 
-class FixedMolecules(BaseEstimator):
+class FixedMolecules(_Designs):
     """M molecules with C conformers each.
 
     Parameters
@@ -181,11 +205,9 @@ class FixedMolecules(BaseEstimator):
         self.prior_level = prior_level
         self.charge_labels = charge_labels
 
-    def design(self, conformers: ConformerSet, available: np.ndarray | None = None) -> Design:
-        """Choose the frames; see `FixedBudget.design`."""
+    def _counts(self) -> np.ndarray:
         _positive(n_molecules=self.n_molecules, n_conformers=self.n_conformers)
-        counts = np.full(self.n_molecules, self.n_conformers)
-        return _fill(conformers, available, counts, self)
+        return np.full(self.n_molecules, self.n_conformers)
 
 
 def conformer_orders(
@@ -232,8 +254,12 @@ def _fill(
     conformers: ConformerSet,
     available: np.ndarray | None,
     counts: np.ndarray,
-    chooser: FixedBudget | FixedMolecules,
+    chooser: Any,
+    given: ConformerSet | None,
+    grow: str,
 ) -> Design:
+    if given is not None:
+        available = _usable(conformers, available) & may_grow(conformers, given, grow)
     molecules, members = conformer_orders(conformers, available, chooser.random_state)
     wanted = len(counts)
     if len(molecules) < wanted:
@@ -242,7 +268,7 @@ def _fill(
             f"trained on: {wanted - len(molecules)} are missing. Enlarge the pool or "
             "ask for fewer."
         )
-    choice = _Choice(conformers, available, chooser)
+    choice = _Choice(conformers, available, chooser, given, grow)
     order = choice.of_molecules(molecules, wanted)
     molecules, members = molecules[order], [members[i] for i in order]
     short = np.array([max(0, c - len(m)) for c, m in zip(counts, members, strict=True)])
@@ -274,9 +300,11 @@ class _Choice:
         self,
         conformers: ConformerSet,
         available: np.ndarray | None,
-        chooser: FixedBudget | FixedMolecules,
+        chooser: Any,
+        given: ConformerSet | None,
+        grow: str,
     ) -> None:
-        self.conformers, self.chooser = conformers, chooser
+        self.conformers, self.chooser, self.grow = conformers, chooser, grow
         self.reading = Reading(
             featurizer=chooser.featurizer,
             label_level=chooser.prior_level or chooser.reference_level,
@@ -294,13 +322,17 @@ class _Choice:
         self.rows = np.array([], dtype=np.int64)
         if self.selectors:
             self.rows = distinct(conformers, self.reading, _usable(conformers, available))
+            given = None if given is None else given.select(distinct(given, self.reading))
+        self.given = given
 
     def of_molecules(self, molecules: np.ndarray, wanted: int) -> np.ndarray:
         """Return the places of the chosen among the molecules of a random order."""
         if "molecules" not in self.selectors:
             return np.arange(wanted)
         selector = self.selectors["molecules"]
-        chosen = choose_molecules(self.conformers, self.rows, selector, wanted, self.reading)
+        # Where every candidate is given, none complements what is given better than another.
+        given = None if self.grow == "conformers" else self.given
+        chosen = choose_molecules(self.conformers, self.rows, selector, wanted, self.reading, given)
         self._charge(selector, self.rows)
         return np.array([int(np.flatnonzero(molecules == m)[0]) for m in chosen])
 
@@ -312,7 +344,9 @@ class _Choice:
             return members
         selector = self.selectors["conformers"]
         budgets = dict(zip(molecules.tolist(), counts.tolist(), strict=True))
-        chosen = choose_conformers(self.conformers, self.rows, selector, budgets, self.reading)
+        chosen = choose_conformers(
+            self.conformers, self.rows, selector, budgets, self.reading, self.given
+        )
         self._charge(selector, np.concatenate(members))
         return [chosen[m] for m in molecules.tolist()]
 

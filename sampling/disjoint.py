@@ -24,7 +24,12 @@ KEYS = {
 
 
 def check_disjoint(
-    conformers: ConformerSet, train: np.ndarray, test: np.ndarray, *, by: Sequence[str] = ("id",)
+    conformers: ConformerSet,
+    train: np.ndarray,
+    test: np.ndarray,
+    *,
+    by: Sequence[str] = ("id",),
+    given: ConformerSet | None = None,
 ) -> None:
     """Raise if anything stands on both sides of a split.
 
@@ -37,6 +42,8 @@ def check_disjoint(
         What must differ: the geometry; the molecule, stereoisomers counting as one; its scaffold;
         the minimum of the molecule that a conformer was displaced from. `KEYS` says which for
         each hold-out.
+    given : ConformerSet, optional
+        What is trained on beside, from elsewhere.
 
     Raises
     ------
@@ -45,6 +52,8 @@ def check_disjoint(
     """
     for key in by:
         ours, theirs = (_key(conformers, np.asarray(side), key) for side in (train, test))
+        if given is not None and len(theirs):
+            ours = np.concatenate([ours, _key(given, np.arange(len(given)), key)])
         shared = np.intersect1d(ours, theirs)
         if len(shared):
             example = shared[0].decode() if isinstance(shared[0], bytes) else shared[0]

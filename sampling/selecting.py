@@ -10,6 +10,7 @@ from ..diversity.conformers import ConformerSet
 from ..diversity.errors import ConfigurationError, ShortageError
 from ..diversity.protocols import Featurizer
 from .candidates import Candidates, Reading, members
+from .given import known_molecules
 from .selectors import LEVELS, Selector
 
 
@@ -65,11 +66,7 @@ def select(
     rows = distinct(conformers, reading)
     if given is not None:
         if level == "molecules":
-            # Keys of two rules of identity have nothing in common, constitutions have.
-            rule = [s.metadata.get("identity_rule") for s in (conformers, given)]
-            of = "key" if rule[0] == rule[1] else "constitution"
-            there = getattr(given.molecules, of)
-            known = np.isin(getattr(conformers.molecules, of), there)[conformers.molecule]
+            known = known_molecules(conformers, given)[conformers.molecule]
         else:
             known = np.isin(conformers.id, given.id)
         rows = rows[~known[rows]]

@@ -19,6 +19,7 @@ from ..diversity.errors import ConfigurationError, DataError, ShortageError
 from ..diversity.randomness import ordering
 from ..diversity.scaffolds import scaffolds
 from .disjoint import KEYS, check_disjoint
+from .given import given_minima
 
 #: Pools of molecules that no design trains on, each a hold-out by itself, in order of drawing.
 MOLECULE_POOLS = ("unseen_elements", "larger_molecules", "unseen_scaffolds", "unseen_molecules")
@@ -128,13 +129,16 @@ class HoldOuts(BaseEstimator):
         self.hold_out_minima = hold_out_minima
         self.random_state = random_state
 
-    def partition(self, conformers: ConformerSet) -> Partition:
+    def partition(self, conformers: ConformerSet, given: ConformerSet | None = None) -> Partition:
         """Divide a set.
 
         Parameters
         ----------
         conformers : ConformerSet
             Labels are not needed.
+        given : ConformerSet, optional
+            What is trained on in any case: no test set shares with it what its name forbids, and
+            its conformers are neither available nor tested on.
 
         Returns
         -------
@@ -148,8 +152,14 @@ class HoldOuts(BaseEstimator):
             If an element is unknown, or larger molecules are asked for without a limit.
         """
         members = _members(conformers, self.random_state)
+        minima_of: dict[int, set[int]] = {}
+        if given is not None:
+            minima_of = given_minima(conformers, given)
+            members = [m[~np.isin(conformers.id[m], given.id)] for m in members]
         enough = np.array([len(m) for m in members]) >= self.n_test_conformers
-        pool = self._divide(conformers, enough)
+        if given is not None:
+            enough &= ~np.isin(conformers.molecules.constitution, given.molecules.constitution)
+        pool = self._divide(conformers, enough, given)
         tests = {
             name: _join(
                 [
@@ -162,7 +172,8 @@ class HoldOuts(BaseEstimator):
         available = np.zeros(len(conformers), dtype=bool)
         seen, minima = [], []
         for row in np.flatnonzero(pool == "trainable"):
-            unseen, reserved, rest = self._reserve(conformers, members[row])
+            taken = minima_of.get(int(row), set())
+            unseen, reserved, rest = self._reserve(conformers, members[row], taken)
             if len(reserved) < self.n_test_conformers or len(rest) < self.n_available:
                 pool[row] = "unused"
                 continue
@@ -180,10 +191,13 @@ class HoldOuts(BaseEstimator):
         found = Partition(conformers, pool, available, tests)
         for name, test in tests.items():
             # Trainable molecules share nothing with a hold-out but what its name allows.
-            check_disjoint(conformers, np.flatnonzero(available), test, by=KEYS[name])
+            trained = np.flatnonzero(available)
+            check_disjoint(conformers, trained, test, by=KEYS[name], given=given)
         return found
 
-    def _divide(self, conformers: ConformerSet, enough: np.ndarray) -> np.ndarray:
+    def _divide(
+        self, conformers: ConformerSet, enough: np.ndarray, given: ConformerSet | None
+    ) -> np.ndarray:
         molecules = conformers.molecules
         pool = np.full(len(molecules), "trainable", dtype="U20")
         elements = _element_numbers(self.unseen_elements)
@@ -208,7 +222,9 @@ class HoldOuts(BaseEstimator):
                 "molecules to train on may have."
             )
         if self.n_unseen_scaffolds:
-            self._draw_scaffolds(pool, scaffolds(conformers), enough, molecules.constitution)
+            names = scaffolds(conformers)
+            fresh = enough if given is None else enough & ~np.isin(names, scaffolds(given))
+            self._draw_scaffolds(pool, names, fresh, molecules.constitution)
         if self.n_unseen_molecules:
             chosen = self._first_constitutions(
                 pool, enough, molecules.constitution, self.n_unseen_molecules, "unseen_molecules"
@@ -291,18 +307,24 @@ class HoldOuts(BaseEstimator):
         return np.flatnonzero((pool == among) & np.isin(constitution, ordered[:count]))
 
     def _reserve(
-        self, conformers: ConformerSet, members: np.ndarray
+        self, conformers: ConformerSet, members: np.ndarray, taken: set[int]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Split one molecule's conformers into those of an unseen minimum, test and the rest."""
+        """Split one molecule's conformers into those of an unseen minimum, test and the rest.
+
+        Minima that are taken are seen; with −1 among them, any may be.
+        """
         minimum = conformers.minimum[members]
         unseen = members[:0]
         known = np.unique(minimum[minimum >= 0])
         needed = self.n_test_conformers + self.n_available
-        if self.hold_out_minima and len(known) > 1 and (minimum >= 0).all():
+        tell = -1 not in taken and (minimum >= 0).all()
+        if self.hold_out_minima and len(known) > 1 and tell:
             key = conformers.molecules.key[conformers.molecule[members[0]]]
             order = ordering(f"{self.random_state} minimum {key}", map(str, known[1:].tolist()))
             for held in known[1:][order]:
                 mine = minimum == held
+                if held in taken:
+                    continue
                 if mine.sum() >= self.n_test_conformers and (~mine).sum() >= needed:
                     unseen, members = members[mine], members[~mine]
                     break

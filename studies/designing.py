@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..diversity import ConfigurationError, ConformerSet, DataError, write
+from ..diversity import ConfigurationError, ConformerSet, DataError, concat, write
 from ..sampling.designs import Design, FixedBudget, FixedMolecules
 from ..sampling.disjoint import KEYS, check_disjoint
+from ..sampling.given import known_molecules
 from ..sampling.splits import MOLECULE_POOLS, HoldOuts
 from .registry import featurizer, selector
 from .specs import RANDOM
@@ -74,6 +75,8 @@ def design_set(
     conformers: ConformerSet,
     design: FixedBudget | FixedMolecules,
     hold_outs: HoldOuts | None,
+    given: ConformerSet | None = None,
+    grow: str = "both",
 ) -> tuple[dict[str, np.ndarray], Design]:
     """Choose a training set, and hold-outs that share nothing with it.
 
@@ -82,6 +85,10 @@ def design_set(
     conformers : ConformerSet
     design : FixedBudget or FixedMolecules
     hold_outs : HoldOuts or None
+    given : ConformerSet, optional
+        A training set that the design adds to; hold-outs share nothing with it either.
+    grow : {'both', 'molecules', 'conformers'}
+        See `FixedBudget.design`.
 
     Returns
     -------
@@ -89,8 +96,9 @@ def design_set(
         Indices by name: ``train``, ``validation`` and the hold-outs, empty ones left out.
     Design
     """
-    partition = None if hold_outs is None else hold_outs.partition(conformers)
-    chosen = design.design(conformers, None if partition is None else partition.available)
+    partition = None if hold_outs is None else hold_outs.partition(conformers, given)
+    available = None if partition is None else partition.available
+    chosen = design.design(conformers, available, given=given, grow=grow)
     rows = {"train": chosen.train, "validation": chosen.validation}
     if partition is not None:
         for name in ("own_conformers", "unseen_minima"):
@@ -98,14 +106,69 @@ def design_set(
         rows |= {name: partition.test_set(name) for name in MOLECULE_POOLS}
         known = np.concatenate([chosen.train, chosen.validation])
         for name in rows.keys() - {"train", "validation"}:
-            check_disjoint(conformers, known, rows[name], by=KEYS[name])
+            check_disjoint(conformers, known, rows[name], by=KEYS[name], given=given)
     return {name: index for name, index in rows.items() if len(index)}, chosen
 
 
+def growth(conformers: ConformerSet, train: np.ndarray, given: ConformerSet) -> dict[str, Any]:
+    """Count what is given, what a design adds to it, and both together.
+
+    Parameters
+    ----------
+    conformers : ConformerSet
+    train : array of int
+        Training conformers of the design.
+    given : ConformerSet
+
+    Returns
+    -------
+    dict
+        ``n_molecules`` and ``n_conformers`` of ``before`` and ``after``; ``new_molecules``, and
+        ``new_conformers`` of them and ``more_conformers`` of molecules that are given.
+    """
+    rows = conformers.molecule[train]
+    new = ~known_molecules(conformers, given)[rows]
+    n_new, n_before = len(np.unique(rows[new])), len(np.unique(given.id))
+    return {
+        "before": {"n_molecules": given.n_molecules, "n_conformers": n_before},
+        "after": {
+            "n_molecules": given.n_molecules + n_new,
+            "n_conformers": n_before + len(train),
+        },
+        "new_molecules": n_new,
+        "new_conformers": int(new.sum()),
+        "more_conformers": int((~new).sum()),
+    }
+
+
+def with_given(
+    conformers: ConformerSet, rows: dict[str, np.ndarray], given: ConformerSet
+) -> tuple[ConformerSet, dict[str, np.ndarray]]:
+    """Return one set of a design and what is given, and the parts' rows: given ones train first.
+
+    Raises
+    ------
+    DataError
+        If the two sets contradict each other, as `breadth.diversity.concat` says.
+    """
+    wanted = np.unique(np.concatenate(list(rows.values())))
+    joined = concat([given, conformers.select(wanted)])
+    parts = {name: len(given) + np.searchsorted(wanted, index) for name, index in rows.items()}
+    parts["train"] = np.concatenate([np.arange(len(given)), parts["train"]])
+    return joined, parts
+
+
 def write_design(
-    conformers: ConformerSet, rows: dict[str, np.ndarray], out: Path, *, format: str
+    conformers: ConformerSet,
+    rows: dict[str, np.ndarray],
+    out: Path,
+    *,
+    format: str,
+    given: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write each part as a data set, and ``design.json`` with the ids of all, last.
+
+    What `growth` says of a set that the design adds to stands there too, as ``given``.
 
     Raises
     ------
@@ -127,7 +190,8 @@ def write_design(
             "n_molecules": part.n_molecules,
         }
     ids = {name: conformers.id[index].astype("U32").tolist() for name, index in rows.items()}
-    replace_file(out / "design.json", json.dumps({"parts": described, "ids": ids}))
+    told = {"parts": described, "ids": ids, **({} if given is None else {"given": given})}
+    replace_file(out / "design.json", json.dumps(told))
     return described
 
 

@@ -136,7 +136,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         --unseen-molecules 10 --test-conformers 10 --out designs/held`
 
         Example: `breadth design runs/mine/pool --budget 600 --n-molecules 60 --n-validation 60
-        --export-level gfn2 --export for-mace`""",
+        --export-level gfn2 --export for-mace`
+
+        Example: `breadth design runs/mine/pool --given labelled.xyz --grow molecules --budget 100
+        --n-molecules 50 --molecules-by maxmin --out designs/next`""",
     ),
     "train": (
         "potentials",

@@ -58,6 +58,8 @@ def design(
     /,
     *,
     out: Path | None = None,
+    given: Path | None = None,
+    grow: Literal["molecules", "conformers", "both"] | None = None,
     export: Path | None = None,
     export_level: str | None = None,
     n_molecules: Count,
@@ -87,8 +89,15 @@ def design(
         A data set in any format that breadth reads.
     out
         Folder for train, validation and hold-outs, and design.json with the conformer ids.
+    given
+        A labelled data set that the design adds to: it counts in no budget, selectors complement
+        it, and hold-outs share nothing with it.
+    grow
+        Add only molecules that are not given, only conformers of molecules that are, or both
+        (the default).
     export
-        Folder for the same as MACE, NequIP and SchNetPack read it, with a configuration for each.
+        Folder for the same as MACE, NequIP and SchNetPack read it, with a configuration for each;
+        what is given stands in its training set.
     export_level
         Level of theory to export, where the data have several.
     n_molecules
@@ -130,7 +139,8 @@ def design(
     """
     from ...diversity import ConfigurationError, read
     from ...sampling.splits import HoldOuts
-    from ..designing import choose_design, design_set, write_design
+    from ..comparing import read_set
+    from ..designing import choose_design, design_set, growth, with_given, write_design
     from ..export import export_design
     from ..store import check_folder
     from .console import emit_json, output, table, tell_left_out
@@ -139,6 +149,8 @@ def design(
         raise ConfigurationError("Name a folder: --out, --export for other packages, or both.")
     if export_level is not None and export is None:
         raise ConfigurationError("A level is exported to a folder: name it by --export.")
+    if grow is not None and given is None:
+        raise ConfigurationError(f"--grow {grow} of what? Name the set to add to by --given.")
     if export is not None and not dry_run:
         check_folder(export)
     asked = choose_design(
@@ -168,8 +180,10 @@ def design(
             random_state=random_state,
         )
     conformers = read(data)
-    tell_left_out(conformers)
-    rows, chosen = design_set(conformers, asked, hold_outs)
+    before = None if given is None else read_set(given)
+    tell_left_out(conformers, *([] if before is None else [before]))
+    rows, chosen = design_set(conformers, asked, hold_outs, before, grow or "both")
+    grown = None if before is None else growth(conformers, rows["train"], before)
     parts: dict[str, Any] = {
         name: {
             "n_conformers": len(index),
@@ -178,9 +192,11 @@ def design(
         for name, index in rows.items()
     }
     if export is not None and not dry_run:
-        export_design(conformers, rows, export, level=export_level)
+        joined = (conformers, rows) if before is None else with_given(conformers, rows, before)
+        export_design(*joined, export, level=export_level)
     if out is not None and not dry_run:
-        parts = write_design(conformers, rows, out, format=format)
+        told = None if grown is None else {"file": str(given), **grown}
+        parts = write_design(conformers, rows, out, format=format, given=told)
     if json:
         emit_json(
             {
@@ -188,6 +204,7 @@ def design(
                 "export": None if export is None else str(export),
                 "parts": parts,
                 "n_labels_read": chosen.n_labels_read,
+                **({} if grown is None else {"given": {"file": str(given), **grown}}),
             }
         )
         return
@@ -199,6 +216,16 @@ def design(
         ],
         title="planned" if dry_run else str(out or export),
     )
+    if grown is not None:
+        was, now = grown["before"], grown["after"]
+        output().print(
+            f"With {given}: {was['n_molecules']:,} molecules and {was['n_conformers']:,} "
+            f"conformers become {now['n_molecules']:,} and {now['n_conformers']:,}, by "
+            f"{grown['new_conformers']:,} conformers of {grown['new_molecules']:,} new molecules "
+            f"and {grown['more_conformers']:,} more of known ones.",
+            markup=False,
+            soft_wrap=True,
+        )
     if export is not None and not dry_run:
         output().print(f"{export}: how to train stands at the top of each configuration.")
     if chosen.n_labels_read:

@@ -4,6 +4,7 @@ import json
 import re
 import resource
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,35 @@ def test_design_is_exact_and_disjoint(pool, tmp_path, run_breadth):
     )
     assert json.loads(held.stdout)["parts"]["unseen_molecules"]["n_molecules"] == 1
     assert not (tmp_path / "no").exists()
+
+
+def test_a_design_adds_to_what_is_given(pool, tmp_path, run_breadth):
+    out, _, _ = pool
+    breadth = partial(run_breadth, cwd=tmp_path)
+    breadth("design", out / "pool", "--budget", "6", "--n-molecules", "3", "--out", "first")
+    asked = ("--given", "first/train.xyz", "--budget", "5", "--n-molecules", "2", "--json")
+    held = ("--unseen-molecules", "1", "--test-conformers", "3")
+    more = breadth(
+        *("design", out / "pool", *asked, *held, "--grow", "conformers", "--out", "second"),
+        *("--n-validation", "1", "--export", "export", "--export-level", "gfn2"),
+    )
+    told = json.loads(more.stdout)["given"]
+    assert told["before"] == {"n_molecules": 3, "n_conformers": 6}
+    assert told["after"] == {"n_molecules": 3, "n_conformers": 10}
+    assert (told["new_molecules"], told["more_conformers"]) == (0, 4)
+    first, second = (read(tmp_path / name / "train.xyz") for name in ("first", "second"))
+    assert not np.isin(second.id, first.id).any()
+    assert np.isin(second.molecules.key, first.molecules.key).all()
+    unseen = read(tmp_path / "second" / "unseen_molecules.xyz")
+    assert not np.isin(unseen.molecules.key, first.molecules.key).any()
+    # What other packages train on is both.
+    exported = read(tmp_path / "export" / "train.xyz")
+    assert sorted(exported.id) == sorted([*first.id, *second.id])
+    one = ("--budget", "5", "--n-molecules", "1", "--grow", "molecules", "--dry-run", "--json")
+    fresh = breadth("design", out / "pool", "--given", "first/train.xyz", *one, "--out", "x")
+    assert json.loads(fresh.stdout)["given"]["new_molecules"] == 1
+    alone = ("design", out / "pool", "--grow", "both", "--budget", "5", "--n-molecules", "2")
+    assert "--given" in run_breadth(*alone, "--out", tmp_path / "x", check=False).stderr
 
 
 def test_a_design_that_the_pool_cannot_fill(pool, tmp_path, run_breadth):
