@@ -186,7 +186,16 @@ def _sample_chunk(
             minima.append(good % len(found.energies))
     if not kept:
         return None, aside
-    return _assemble(kept, frames, records, minima, settings), aside
+    thermal = settings.method == "normal_modes"
+    made = assemble(
+        kept,
+        frames,
+        records,
+        minima,
+        source=settings.method,
+        temperature=settings.temperature if thermal else np.nan,
+    )
+    return made, aside
 
 
 def displace(
@@ -251,18 +260,20 @@ def _coordinates(molecule: Molecule, rest: np.ndarray, settings: GeometrySetting
     return sizes[:, None] * modes.reshape(len(sizes), -1)
 
 
-def _assemble(
+def assemble(
     molecules: list[Molecule],
     frames: list[np.ndarray],
     records: list[np.ndarray],
     minima: list[np.ndarray],
-    settings: GeometrySettings,
+    *,
+    source: str,
+    temperature: float,
 ) -> ConformerSet:
+    """Return the set of frames (n, N, 3) of each molecule, with their provenance."""
     tables = [m.bonds for m in molecules]
     per_molecule = [len(f) for f in frames]
     atoms = np.repeat([f.shape[1] for f in frames], per_molecule)
     n = sum(per_molecule)
-    thermal = settings.method == "normal_modes"
     return ConformerSet(
         molecules=Molecules(
             key=np.array([m.canonical for m in molecules]),
@@ -280,9 +291,9 @@ def _assemble(
         ),
         positions=np.concatenate([f.reshape(-1, 3) for f in frames]),
         offsets=np.concatenate([[0], np.cumsum(atoms)]),
-        source=np.full(n, settings.method),
+        source=np.full(n, source),
         record=np.concatenate(records),
         minimum=np.concatenate(minima),
-        temperature=np.full(n, settings.temperature if thermal else np.nan),
+        temperature=np.full(n, temperature),
         metadata={"identity_rule": "smiles"},
     )

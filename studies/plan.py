@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from ..diversity import ConfigurationError
 from .store import replace_file
@@ -46,7 +46,7 @@ def open_plan(root: Path, study: str, configuration: BaseModel, **inputs: str) -
             found = json.loads(path.read_text())
         except ValueError as error:
             raise ConfigurationError(f"{path} is damaged ({error}). Give another --out.") from None
-        if found != content:
+        if _with_defaults(found, configuration) != content:
             differences = "; ".join(_differences(found, content)) or "its plan"
             raise ConfigurationError(
                 f"{root} holds another study. It differs in {differences}. Give another --out, or "
@@ -74,6 +74,15 @@ def study_of(root: Path) -> str | None:
 def finished(root: Path) -> bool:
     """Say whether a study has written all its results."""
     return (root / FINISHED).exists()
+
+
+def _with_defaults(found: Any, configuration: BaseModel) -> Any:
+    """Return a plan with its configuration read again: keys that came later have defaults."""
+    try:
+        again = type(configuration).model_validate(found["configuration"])
+    except (ValidationError, KeyError, TypeError):
+        return found
+    return {**found, "configuration": again.model_dump(mode="json")}
 
 
 def _differences(found: Any, wanted: Any, where: str = "") -> list[str]:

@@ -13,6 +13,7 @@ from ..diversity import ConformerSet, Labels, SetAside, concat, read, write
 from ..sampling.geometries import GeometrySettings, sample_chunk
 from ..sampling.labels import isolated_atom_energies, label_chunk
 from ..sampling.molecules import Molecule
+from ..sampling.sources import BY_ENGINE, SourceSettings, sample_source
 from .registry import label_engine
 from .store import Store
 from .units import Unit
@@ -25,11 +26,28 @@ def geometry_units(
     molecules: Sequence[Molecule],
     *,
     n_conformers: int,
-    settings: GeometrySettings,
+    settings: GeometrySettings | SourceSettings,
     seed: int,
     molecules_per_unit: int = 20,
 ) -> list[Unit]:
     """Return the units that draw `n_conformers` geometries of each molecule."""
+    if isinstance(settings, SourceSettings):
+        # One molecule where an engine is at work: minutes each, and nothing finished is lost.
+        size = 1 if settings.method in BY_ENGINE else molecules_per_unit
+        return [
+            Unit(
+                "sources",
+                1,
+                {
+                    "molecules": [[m.name, m.smiles] for m in molecules[i : i + size]],
+                    "first": i,
+                    "n_conformers": n_conformers,
+                    "settings": asdict(settings),
+                },
+                seed=seed,
+            )
+            for i in range(0, len(molecules), size)
+        ]
     return [
         Unit(
             "geometries",
@@ -53,6 +71,22 @@ def run_geometries(unit: Unit, store: Store, folder: Path) -> None:
         n_conformers=unit.parameters["n_conformers"],
         seed=unit.seed,
         settings=GeometrySettings(**unit.parameters["settings"]),
+    )
+    if conformers is not None:
+        write(conformers, folder / "set")
+    write_aside(folder, aside)
+
+
+def run_sources(unit: Unit, store: Store, folder: Path) -> None:
+    """Draw geometries of some molecules by another way than displaced MMFF94 minima."""
+    settings = SourceSettings(**unit.parameters["settings"])
+    conformers, aside = sample_source(
+        [Molecule(name, smiles) for name, smiles in unit.parameters["molecules"]],
+        n_conformers=unit.parameters["n_conformers"],
+        settings=settings,
+        engine=label_engine(settings.surface) if settings.method in BY_ENGINE else None,
+        seed=unit.seed,
+        first=unit.parameters["first"],
     )
     if conformers is not None:
         write(conformers, folder / "set")

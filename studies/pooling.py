@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,15 +16,25 @@ from pydantic import Field
 from rdkit import Chem
 from rdkit.Chem import rdMolDescriptors
 
-from ..diversity import ConfigurationError, DataError, ShortageError
-from ..diversity.randomness import ordering
+from ..diversity import ConfigurationError, ShortageError
 from ..sampling.geometries import GeometrySettings
-from ..sampling.molecules import Molecule, bundled_molecules, read_smiles
+from ..sampling.molecules import Molecule
+from ..sampling.sources import BY_ENGINE, Method, SourceSettings
 from .configuration import Section
 from .executor import process_pool, run_units
 from .plan import FINISHED, finished, open_plan
 from .pool import SECONDS, geometry_units, label_unit, read_aside, read_set
 from .registry import label_engine
+from .sources import (
+    DynamicsSection,
+    StretchSection,
+    TorsionSection,
+    changed_molecules,
+    in_order,
+    library_name,
+    listed_molecules,
+    source_digest,
+)
 from .store import Store, replace_file
 from .units import Unit
 
@@ -35,15 +45,23 @@ class PoolSection(Section):
     """Where molecules, geometries and labels come from."""
 
     molecules: Path | None = None
-    """File with one SMILES and a name per line; the bundled 2,000 of QM9 when empty."""
+    """File with one SMILES and a name per line, or a library: qm9 (with the package qm9pack) or
+    moses (molsets); the bundled 2,000 of QM9 when empty."""
     n_molecules: int = Field(200, ge=1)
     """Molecules to sample, the hold-outs of a study among them; larger ones come on top there."""
     n_conformers: int = Field(30, ge=1)
     """Geometries generated per molecule; a study labels only those that it chooses."""
-    method: Literal["normal_modes", "gaussian"] = "normal_modes"
-    """How minima are displaced."""
+    method: Literal["normal_modes", "gaussian"] | Method = "normal_modes"
+    """How geometries are made: MMFF94 minima displaced along normal modes or by Gaussians; minima
+    and modes of `surface` (engine_modes); dynamics on `surface` (langevin, nve); rotatable torsions
+    turned around (torsions); bonds stretched (stretched)."""
+    surface: str = "gfn2"
+    """Level of theory whose forces make geometries, for engine_modes, langevin and nve."""
+    dynamics: DynamicsSection = DynamicsSection()
+    torsions: TorsionSection = TorsionSection()
+    stretching: StretchSection = StretchSection()
     temperature: float = Field(500.0, gt=0)
-    """In K, for normal modes."""
+    """In K, for normal modes and dynamics."""
     sigma: float = Field(0.05, gt=0)
     """In Å, for Gaussian displacements."""
     max_minima: int = Field(5, ge=1)
@@ -59,44 +77,60 @@ class PoolSection(Section):
 
     def check_engines(self) -> None:
         """Raise now, and not after the geometries are made, if a level of theory is unknown."""
-        for name in filter(None, (self.engine, self.prior)):
+        surface = self.surface if self.method in BY_ENGINE else None
+        for name in filter(None, (self.engine, self.prior, surface)):
             label_engine(name)
+        self.settings()
 
-    def settings(self) -> GeometrySettings:
+    def settings(self) -> GeometrySettings | SourceSettings:
         """Return how geometries are made."""
-        return GeometrySettings(
+        if self.method == "normal_modes" or self.method == "gaussian":
+            return GeometrySettings(
+                method=self.method,
+                temperature=self.temperature,
+                sigma=self.sigma,
+                max_minima=self.max_minima,
+            )
+        return SourceSettings(
             method=self.method,
-            temperature=self.temperature,
-            sigma=self.sigma,
+            surface=self.surface if self.method in BY_ENGINE else "",
             max_minima=self.max_minima,
+            temperature=self.temperature,
+            **self.dynamics.model_dump(),
+            **self.torsions.model_dump(),
+            **self.stretching.model_dump(),
         )
 
-    def candidates(self, seed: int) -> list[Molecule]:
-        """Return all molecules of the source that fit, in an order that the seed fixes."""
-        listed = bundled_molecules() if self.molecules is None else read_smiles(self.molecules)
+    def candidates(self, seed: int, *, at_most: int | None = None) -> list[Molecule]:
+        """Return the molecules of the source that fit, in an order that the seed fixes.
+
+        Parameters
+        ----------
+        seed : int
+        at_most : int, optional
+            Stop at so many; all by default.
+        """
         unknown = [symbol for symbol in self.elements if symbol not in atomic_numbers]
         if unknown:
             raise ConfigurationError(f"pool.elements: {unknown[0]!r} is no chemical element.")
+        listed = listed_molecules(self.molecules)
+        if library_name(self.molecules) is not None:
+            ordered = in_order(seed, listed, of_library=True)
+            return list(islice(filter(self._fits, ordered), at_most))
+        fitting = [molecule for molecule in listed if self._fits(molecule)]
+        return list(islice(in_order(seed, fitting, of_library=False), at_most))
+
+    def _fits(self, molecule: Molecule) -> bool:
+        if self.min_rotatable_bonds:
+            read = Chem.MolFromSmiles(molecule.smiles)
+            if rdMolDescriptors.CalcNumRotatableBonds(read) < self.min_rotatable_bonds:
+                return False
         allowed = [atomic_numbers[symbol] for symbol in self.elements]
-        fitting = [
-            molecule
-            for molecule in listed
-            if rdMolDescriptors.CalcNumRotatableBonds(Chem.MolFromSmiles(molecule.smiles))
-            >= self.min_rotatable_bonds
-            and (not allowed or np.isin(molecule.numbers, allowed).all())
-        ]
-        return [fitting[i] for i in ordering(f"{seed} molecules", [m.canonical for m in fitting])]
+        return not allowed or bool(np.isin(molecule.numbers, allowed).all())
 
     def digest(self) -> str:
         """Return what identifies the source of the molecules in a plan."""
-        if self.molecules is None:
-            return "bundled"
-        try:
-            return hashlib.sha256(self.molecules.read_bytes()).hexdigest()
-        except OSError as error:
-            raise DataError(
-                f"Cannot read the molecules {self.molecules}: {error.strerror}."
-            ) from None
+        return source_digest(self.molecules)
 
 
 class PoolConfiguration(PoolSection):
@@ -133,7 +167,7 @@ def make_pool(
     store = Store(out)
     with store.locked():
         open_plan(out, "pool", asked, molecules=asked.digest())
-        molecules = asked.candidates(asked.seed)
+        molecules = asked.candidates(asked.seed, at_most=asked.n_molecules)
         if len(molecules) < asked.n_molecules:
             raise ShortageError(
                 f"{asked.n_molecules} molecules are asked for and the source has "
@@ -146,6 +180,8 @@ def make_pool(
             settings=asked.settings(),
             seed=asked.seed,
         )
+        # The bundled list says what it holds.
+        changed = changed_molecules(molecules) if asked.molecules is not None else []
         with process_pool(workers, asked.threads) as executor:
             sampled = sample(store, geometries, executor, tell)
             chunks = [
@@ -169,6 +205,7 @@ def make_pool(
         "n_conformers": len(labelled),
         "level": asked.engine,
         "set_aside": dict(Counter(a.reason.split(":")[0] for a in aside)),
+        "changed_molecules": changed,
     }
 
 
