@@ -27,7 +27,8 @@ run() (
     [ -n "$1" ] || {{ echo "No such line in {open}." >&2; exit 1; }}
     cd "{folder}/$1" || exit 1
     [ -e {output} ] && exit 0
-    {command} > .partial 2> errors.txt
+    # From our input a program would read the names that wait, as mpirun does.
+    {command} < /dev/null > .partial 2> errors.txt
     mv .partial {output}
 )
 if [ $# -gt 0 ]; then

@@ -76,6 +76,15 @@ def test_failures_are_told_and_run_again(conformers, tmp_path):
     assert json.loads(kept.read_text())["success"] is False
 
 
+def test_a_program_that_reads_its_input_leaves_the_others_theirs(conformers, tmp_path):
+    folder, greedy = tmp_path / "jobs", tmp_path / "greedy"
+    greedy.write_text("#!/bin/sh\nwc -c\n")
+    greedy.chmod(0o755)
+    write_jobs(conformers, folder, by="orca", level="pbe/def2-svp", atoms=False)
+    subprocess.run([folder / "run.sh"], check=True, env={**os.environ, "ORCA": str(greedy)})
+    assert [path.read_text().strip() for path in folder.rglob("orca.out")] == ["0"] * 4
+
+
 def test_only_what_lacks_labels_is_calculated(conformers, tmp_path):
     labels = Uff()(conformers.select([0, 1]))
     half = conformers.select([0, 1]).with_level("uff", labels)
