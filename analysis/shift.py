@@ -18,6 +18,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 
 from ..diversity.errors import ConfigurationError, DataError
 from .classifier import ClassifierTwoSample
@@ -324,7 +325,7 @@ def _detected(detector: Detector, reference: StructureRows, rows: StructureRows)
     assert rows.features is not None
     n = max(1, int(MOST_ATOMS / reference.counts.mean()))
     taken = reference.evenly(n)
-    fitted = detector.fit(taken.features, elements=taken.numbers)
+    fitted = clone(detector).fit(taken.features, elements=taken.numbers)
     return rows.mean_of_atoms(-fitted.score_samples(rows.features, elements=rows.numbers))
 
 
@@ -344,16 +345,14 @@ def _means(rows: StructureRows) -> np.ndarray:
 def _unit(name: str) -> str:
     if name in SCALARS:
         return SCALARS[name][0]
-    if name == "committee_variance":
-        return "eV/Å"
-    of_features = {"knn", "frechet", "sliced_wasserstein", "energy_distance"}
     units = {
-        "density": "nats",
+        **dict.fromkeys(("knn", "frechet", "sliced_wasserstein"), "features"),
+        **dict.fromkeys(("mahalanobis", "mahalanobis_per_element"), "standard deviations"),
         "energy_distance": "√features",
-        "mahalanobis": "standard deviations",
-        "mahalanobis_per_element": "standard deviations",
+        "density": "nats",
+        "committee_variance": "eV/Å",
     }
-    return units.get(name, "features" if name in of_features else "1")
+    return units.get(name, "1")
 
 
 def _one_unit(units: Units) -> str:

@@ -93,8 +93,10 @@ class StructureRows:
         )
 
     def evenly(self, most: int) -> StructureRows:
-        """Return at most so many structures, evenly taken."""
-        return self if len(self) <= most else self.select(evenly_taken(len(self), most))
+        """Return at most so many structures, evenly taken, that have every element of all."""
+        if len(self) <= most:
+            return self
+        return self.select(taken_with_elements(self.numbers, self.offsets, most))
 
 
 def leading_components(*rows: StructureRows) -> tuple[StructureRows, ...]:
@@ -113,6 +115,34 @@ def leading_components(*rows: StructureRows) -> tuple[StructureRows, ...]:
     n = min(N_COMPONENTS, *(k - 1 for k in together.shape))
     fitted = PCA(n_components=n, svd_solver="arpack", random_state=0).fit(together)
     return tuple(replace(one, features=fitted.transform(one.features)) for one in rows)
+
+
+def taken_with_elements(numbers: np.ndarray, offsets: np.ndarray, most: int) -> np.ndarray:
+    """Return at most so many structures, evenly taken; with the first of each element if one fails.
+
+    A rare element that thinning lost would be taken for one that the set never had.
+
+    Parameters
+    ----------
+    numbers : array of int, shape (A,)
+    offsets : array of int, shape (n + 1,)
+    most : int
+        As many as there are elements at the least.
+
+    Examples
+    --------
+    >>> taken_with_elements(np.array([6, 6, 6, 9, 6, 6, 6]), np.arange(8), 3)
+    array([0, 3, 6])
+    >>> taken_with_elements(np.array([6, 9, 6, 6, 6, 6, 6]), np.arange(8), 3)
+    array([0, 1])
+    """
+    n = len(offsets) - 1
+    taken = evenly_taken(n, most)
+    elements, at = np.unique(numbers, return_index=True)
+    if len(np.unique(numbers[ragged_index(offsets, taken)[0]])) == len(elements):
+        return taken
+    firsts = np.unique(np.searchsorted(offsets, at, side="right") - 1)
+    return np.union1d(evenly_taken(n, max(0, most - len(firsts))), firsts)
 
 
 def evenly_taken(n: int, most: int) -> np.ndarray:

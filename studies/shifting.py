@@ -11,7 +11,7 @@ import numpy as np
 
 from ..analysis.detectors import CommitteeVariance
 from ..analysis.shift import MOST_STRUCTURES, available, shift
-from ..analysis.structure_rows import StructureRows, evenly_taken
+from ..analysis.structure_rows import StructureRows, taken_with_elements
 from ..diversity import ConfigurationError, ConformerSet, Featurizer, Labels
 from ..diversity.descriptors import atomic_features, bound
 from ..diversity.graphs import EIGENVALUE_TOLERANCE
@@ -117,7 +117,9 @@ def shift_sets(
     """
     if not (np.isfinite(cutoff) and cutoff > 0):
         raise ConfigurationError(f"A cutoff must be a positive length, not {cutoff} Å.")
-    parts = [one.select(evenly_taken(len(one), MOST_STRUCTURES)) for one in (a, b)]
+    parts = [
+        one.select(taken_with_elements(one.numbers, one.offsets, MOST_STRUCTURES)) for one in (a, b)
+    ]
     featurizer = bound(named_featurizer(features), *parts)
     labels, lacking = _forces(parts, level)
     show = progress or (lambda phase, done, total: None)
@@ -173,10 +175,15 @@ def shift_sets(
 
 def verdict(measures: dict[str, Any]) -> str:
     """Say in one sentence whether the second set is shifted, and where most."""
+    bounded = [one["interval"] for one in measures.values() if one["interval"] is not None]
+    if not bounded:
+        beyond = [name for name, one in measures.items() if one["outside"] > 0.5]
+        return (
+            f"Too little to tell a shift from chance: by {len(beyond)} of {len(measures)} measures "
+            "most of the second set lies beyond 95 % of the first set's held-out structures."
+        )
     shifted = {
-        name: one
-        for name, one in measures.items()
-        if one["distance"] > 0 and (one["interval"] is None or one["interval"][0] > 0)
+        name: one for name, one in measures.items() if one["interval"] and one["interval"][0] > 0
     }
     if not shifted:
         return f"No shift is seen: all {len(measures)} intervals reach down to 0."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.metrics import euclidean_distances
 
+from ..structure_rows import evenly_taken
 from .base import Detector
 
 _BLOCK = 512
@@ -57,7 +58,7 @@ def neighbour_distance(X: np.ndarray, *, n_neighbors: int = 5, most: int = 500) 
 
     1 where all rows are the same, since any scale then tells them apart from others.
     """
-    rows = X[np.linspace(0, len(X) - 1, min(len(X), most)).round().astype(np.int64)]
+    rows = X[evenly_taken(len(X), most)]
     place = min(n_neighbors, len(X) - 1)  # the nearest is the row itself
     near = np.partition(euclidean_distances(rows, X), place, axis=1)[:, place]
     # Half of the rows may be copies of others: then it is the others that tell the scale.

@@ -5,6 +5,7 @@ import pytest
 
 from breadth.analysis.composition import composition_score, element_shares, unknown_elements
 from breadth.analysis.shift import (
+    DETECTORS,
     MEASURES,
     available,
     hold_out_quantile,
@@ -12,7 +13,7 @@ from breadth.analysis.shift import (
     structure_shift,
     system_scores,
 )
-from breadth.analysis.structure_rows import StructureRows, leading_components
+from breadth.analysis.structure_rows import StructureRows, evenly_taken, leading_components
 from breadth.diversity import ConfigurationError, DataError
 
 SCALARS = ("force_norm", "predicted_force_norm", "connectivity", "committee_variance")
@@ -87,6 +88,36 @@ def test_an_unknown_element_is_far_out_and_finite(reference):
     found = shift(reference, fluorine)["measures"]["elements"]
     assert found["distance"] == 0.25
     assert found["quantiles"]["0.05"] == 1.0
+
+
+def test_an_element_that_is_rare_in_a_large_reference_is_known():
+    """Thinning keeps one structure of each element, wherever it is."""
+    common, rare = made_up(2000, seed=0), made_up(1, seed=2, numbers=(6, 1, 9, 8))
+    parts = common.select(np.arange(1001)), rare, common.select(np.arange(1001, 2000))
+    reference = StructureRows(
+        numbers=np.concatenate([p.numbers for p in parts]),
+        offsets=np.arange(2002) * 4,
+        molecule=np.concatenate([p.molecule for p in parts]),
+        features=np.concatenate([p.features for p in parts]),
+    )
+    for most in (10, 250, 1000):
+        thinned = reference.evenly(most)
+        assert len(thinned) in (most, most - 1)  # one of the firsts may be among the even ones
+        assert 9 in thinned.numbers
+    np.testing.assert_array_equal(
+        common.evenly(10).scalars["connectivity"],
+        common.scalars["connectivity"][evenly_taken(2000, 10)],
+    )
+    name = "mahalanobis_per_element"
+    found = structure_shift(reference, rare, measures=["elements", name])
+    far = structure_shift(common, rare, measures=["elements", name])
+    assert (found["elements"], far["elements"]) == (0.0, 0.25)
+    assert found[name] < 0.5 * far[name]
+
+
+def test_detectors_of_the_table_are_never_fitted(reference):
+    structure_shift(reference, reference)
+    assert not any(hasattr(one, "offset_") for one in DETECTORS.values())
 
 
 def test_composition_is_the_distance_to_the_nearest_known_one(reference):

@@ -124,6 +124,17 @@ def test_a_verdict_without_shift_says_so(cold):
     assert verdict(found["measures"]) == found["verdict"]
 
 
+def test_one_structure_is_too_little_for_a_verdict(cold):
+    """Each of its distances is above 0 by chance alone."""
+    rest, one = cold.select(np.arange(1, 60)), cold.select([0])
+    found = shift_sets(rest, one)
+    assert any(m["distance"] > 0 for m in found["measures"].values())
+    assert found["verdict"].startswith("Too little to tell a shift from chance: by 0 of ")
+    sulphide = shift_sets(rest, made_up(1, seed=4, numbers=(16, 1, 1)))
+    assert [sulphide["measures"][m]["outside"] for m in ("elements", "knn")] == [1.0, 1.0]
+    assert "by 0 of" not in sulphide["verdict"]
+
+
 @pytest.fixture(scope="module")
 def files(cold, warm, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shift")

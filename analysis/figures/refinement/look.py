@@ -53,7 +53,7 @@ MEASURES = {
     "sliced_wasserstein": "Sliced Wasserstein distance",
     "energy_distance": "Energy distance",
     "classifier": "Classifier (2·AUC − 1)",
-    "committee_variance": "Variance of the committee",
+    "committee_variance": "Disagreement of the committee",
 }
 
 
