@@ -45,7 +45,8 @@ class Relation:
     p_value: np.ndarray
     """Two-sided, by shuffled systems."""
     best_p_value: np.ndarray
-    """(T,), of the greatest |ρ| among the scores known for as many systems as any."""
+    """(T,), of the greatest |ρ| among the scores known for as many systems as any; times the number
+    of their groups where these are known for different systems, which cannot be shuffled alike."""
     n_systems: np.ndarray
     """Systems known in every replicate used."""
     n_replicates: np.ndarray
@@ -116,6 +117,7 @@ def relate(
         supported=np.zeros(shape, dtype=bool),
         reason=np.full(shape, "", dtype=object),
     )
+    widest: list[list[float]] = [[] for _ in range(shape[1])]
     most_known = np.zeros(shape[1], dtype=np.int64)
     for of_x in _alike(x):
         for of_y in _alike(y):
@@ -133,9 +135,14 @@ def relate(
             found.p_value[at], best = permutation_p_values(
                 part[0], part[1], stream, given=part[2], n_permutations=n_permutations
             )
-            wider = len(systems) > most_known[of_y]
-            found.best_p_value[of_y] = np.where(wider, best, found.best_p_value[of_y])
-            most_known[of_y] = np.maximum(most_known[of_y], len(systems))
+            for t, p_value in zip(of_y, best, strict=True):
+                if len(systems) > most_known[t]:
+                    widest[t], most_known[t] = [], len(systems)
+                if len(systems) == most_known[t] and np.isfinite(p_value):
+                    widest[t].append(p_value)
+    for t, p_values in enumerate(widest):
+        if p_values:
+            found.best_p_value[t] = min(1.0, len(p_values) * min(p_values))
     return found
 
 

@@ -90,7 +90,8 @@ def relation_table(
 
         - ``relation_rho``, ``_partial_rho``, ``_within_rho`` (measure, target), each with
           ``_interval``, ``_p_value``, ``_p_holm``, ``_p_benjamini_hochberg``, and by target
-          ``_best_p_value``; ``relation_n_systems``, ``_n_replicates``, ``_supported``, ``_reason``;
+          ``_best_p_value``; ``relation_n_systems`` (``_partial_n_systems``, …: covariates may be
+          known for fewer), ``_n_replicates``, ``_supported``, ``_reason``;
         - ``relation_r2``, ``_mae``, ``_mae_of_mean``, ``_mae_won`` (measure, target), and ``_all``
           (target) from all measures at once;
         - ``relation_auroc`` (measure), ``_failure_threshold``, ``_n_failures`` (replicate),
@@ -198,15 +199,16 @@ def _add_correlation(
     put(table, f"{key}_p_value", both, found.p_value, "systems shuffled, two-sided")
     text = "greatest |ρ| of all measures, systems shuffled"
     put(table, f"{key}_best_p_value", ("target",), found.best_p_value, text)
+    table[f"{key}_n_systems"] = (both, found.n_systems)
     if name:
         return
-    table["relation_n_systems"] = (both, found.n_systems)
     table["relation_n_replicates"] = (both, found.n_replicates)
     table["relation_supported"] = (both, found.supported)
     table["relation_reason"] = (both, found.reason.astype(str))
     most = ranked == np.nanmax(ranked, axis=1, keepdims=True, initial=-np.inf)
-    text = "systems that tie at the greatest score, which no rank can tell apart; mean share"
-    put(table, "relation_tied_share", ("measure",), most.mean(axis=(0, 1)), text)
+    share = most.sum(axis=(0, 1)) / np.maximum(np.isfinite(ranked).sum(axis=(0, 1)), 1)
+    text = "share of systems that tie at the greatest score, which no rank can tell apart"
+    put(table, "relation_tied_share", ("measure",), share, text)
 
 
 def _add_regression(

@@ -83,6 +83,21 @@ def test_fewer_than_twenty_systems_support_none() -> None:
     np.testing.assert_allclose(alone.rho[0], again.rho[0])
 
 
+def test_the_best_of_scores_known_for_different_systems_pays_for_all_of_them() -> None:
+    """Those known for equally many: the order in which they are given is no matter."""
+    rng = np.random.default_rng(6)
+    error = rng.random((1, 30))
+    shift = np.stack([rng.random((1, 30)), error + 0.4 * rng.random((1, 30))], axis=-1)
+    shift[0, :5, 0] = np.nan
+    shift[0, -5:, 1] = np.nan
+    found = relate(shift, error, n_resamples=20)
+    assert found.n_systems[:, 0].tolist() == [25, 25]
+    assert found.p_value[1, 0] < 0.01 < found.p_value[0, 0]
+    assert found.best_p_value[0] == pytest.approx(2 * found.p_value[1, 0])
+    turned = relate(shift[..., ::-1], error, n_resamples=20)
+    assert turned.best_p_value[0] == pytest.approx(found.best_p_value[0])
+
+
 def test_bad_shapes_are_told() -> None:
     with pytest.raises(DataError, match="2 replicates × 30 systems"):
         relate(np.zeros((2, 30)), np.zeros((2, 31)))

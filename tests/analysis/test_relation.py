@@ -151,6 +151,20 @@ def test_only_errors_and_shift_are_needed_and_unknown_systems_are_left_out() -> 
     assert table["relation_r2_all"].notnull().all()  # of the measure that is known
     # beyond all of the hold-out quantiles tie; scores do not
     assert table["relation_tied_share"].sel(measure="near") > 0.2
+    near = given["shift"]["near"]
+    given["shift"]["near"] = np.where(np.arange(40) < 20, np.nan, near)  # half is not known
+    share = relation_table(given["error"], given["shift"], **FEW)["relation_tied_share"]
+    expected = (near[20:] == near[20:].max()).mean()
+    assert float(share.sel(measure="near")) == pytest.approx(expected)
+
+
+def test_systems_without_a_covariate_are_counted_out() -> None:
+    given = study()
+    given["covariates"]["size"][:7] = np.nan
+    table = relation_table(**given, **FEW)
+    assert (table["relation_n_systems"].sel(target="error") == 40).all()
+    assert (table["relation_partial_n_systems"].sel(target="error") == 33).all()
+    assert (table["relation_within_n_systems"].sel(target="error") == 40).all()
 
 
 def test_bad_input_is_told() -> None:

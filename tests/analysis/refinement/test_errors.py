@@ -161,6 +161,8 @@ def test_a_structure_that_the_prior_cannot_treat_is_paired_away(make: Make) -> N
     other = int(np.flatnonzero(~predictions["adapted"].values)[1])
     expected = by_structure[0, :, other] - by_structure[1, :, other]
     np.testing.assert_allclose(results["gain"].values[0, 1], expected)
+    relative = expected / by_structure[0, :, other]  # both of the structure that is left
+    np.testing.assert_allclose(results["relative_gain"].values[0, 1], relative)
 
 
 def test_replicates_may_be_tested_on_different_systems(make: Make) -> None:
