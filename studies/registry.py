@@ -20,6 +20,12 @@ LABEL_ENGINES: dict[str, str] = {
     "uff": "breadth.sampling.engines:Uff",
 }
 
+#: Label engines that run a program, by what stands before the colon in the level's name.
+PROGRAMS: dict[str, str] = {
+    "orca": "breadth.sampling.programs:Orca",
+    "psi4": "breadth.sampling.programs:Psi4",
+    "xtb": "breadth.sampling.programs:Xtb",
+}
 
 #: Selectors by name.
 SELECTORS: dict[str, str] = {
@@ -62,14 +68,19 @@ def label_engine(name: str) -> LabelEngine:
     Parameters
     ----------
     name : str
-        In `LABEL_ENGINES`, or a level of density functional theory such as ``b3lyp-d3bj/6-31g*``;
-        see :class:`breadth.sampling.dft.Dft`.
+        In `LABEL_ENGINES`; or a level of density functional theory such as ``b3lyp-d3bj/6-31g*``,
+        see :class:`breadth.sampling.dft.Dft`; or PROGRAM:LEVEL with a program out of `PROGRAMS`,
+        such as ``orca:b3lyp-d3bj/def2-svp``, see :mod:`breadth.sampling.programs`.
 
     Raises
     ------
     ConfigurationError
-        If there is none of this name.
+        If there is none of this name, or what it needs is not installed.
     """
+    program, colon, level = name.partition(":")
+    if colon and program in PROGRAMS:
+        run: LabelEngine = resolve(PROGRAMS[program])(level)
+        return run
     if "/" in name:
         from ..sampling.dft import Dft
 
@@ -137,10 +148,16 @@ def featurizer(name: str) -> Featurizer:
     return made
 
 
+_OTHER_ENGINES = (
+    " Also FUNCTIONAL/BASIS, by PySCF, and orca:METHOD/BASIS, psi4:METHOD/BASIS and xtb:gfn2 by "
+    "programs that are installed."
+)
+
+
 def _kind(what: str, name: str, table: dict[str, str]) -> Any:
     if name not in table:
         raise ConfigurationError(
             f"There is no {what} {name!r}. {what.capitalize()}s: {', '.join(table)}."
-            + (" Also FUNCTIONAL/BASIS, by PySCF." if table is LABEL_ENGINES else "")
+            + (_OTHER_ENGINES if table is LABEL_ENGINES else "")
         )
     return resolve(table[name])
