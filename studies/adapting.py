@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase.data import chemical_symbols
 from pydantic import Field
 
 from ..diversity import ConfigurationError, ConformerSet, DataError
@@ -105,14 +106,17 @@ def adapt_to_molecules(
     -------
     dict
         ``prior``, ``level``, ``shared`` with the training set (None without one), its
-        ``prior_loss_in_training``, and ``molecules``: a list with counts, the prior's loss
-        before and after, steps, why they stopped, and errors on structures ``adapted`` on and
-        ``held`` out, each ``before``, ``after`` and of the ``prior`` itself (None without labels).
+        ``prior_loss_in_training``, ``unseen_elements``, ``molecules``: a list with counts, the
+        prior's loss before and after, steps, why they stopped, and errors on structures
+        ``adapted`` on and ``held`` out, each ``before``, ``after`` and of the ``prior`` itself
+        (None without labels); and ``aside``: molecules to which the prior gave no label.
 
     Raises
     ------
     ConfigurationError
         If the potential has no head for the prior.
+    DataError
+        If the prior gave no molecule a label.
     """
     asked = configuration or AdaptConfiguration()
     potential, meta = load_potential(folder)
@@ -127,25 +131,32 @@ def adapt_to_molecules(
     if train is not None:
         known = with_prior_labels(train, prior)
         owed = prior_loss(potential, known, prior_level=prior, config=asked.test_time)
-    rows = []
+    rows, aside = [], []
     for m in range(data.n_molecules):
         told("adapting", m, data.n_molecules)
         part = data.select(np.flatnonzero(data.molecule == m))
-        rows.append(_one(potential, part, learned, prior, reference, owed, asked))
+        name = str(part.molecules.smiles[0] or part.molecules.key[0])
+        try:
+            row, adapted = _one(potential, part, learned, prior, reference, owed, asked)
+        except DataError as error:  # the prior cannot treat it; others go on
+            aside.append({"molecule": name, "reason": str(error)})
+            continue
+        rows.append({"molecule": name, **row})
         if out is not None:
             place = out / f"{m:03d}"
-            about = {**meta, "adapted_to": rows[-1]["molecule"], "prior": prior}
-            save_potential(place, rows[-1].pop("potential"), about)
+            save_potential(place, adapted, {**meta, "adapted_to": name, "prior": prior})
             rows[-1]["potential"] = str(place)
-        else:
-            del rows[-1]["potential"]
+    if aside and not rows:
+        raise DataError(aside[0]["reason"])
     told("adapting", data.n_molecules, data.n_molecules)
     return {
         "prior": prior,
         "level": reference,
         "shared": None if train is None else shared_with(train, data),
         "prior_loss_in_training": owed,
+        "unseen_elements": unseen_elements(potential, data, learned),
         "molecules": rows,
+        "aside": aside,
     }
 
 
@@ -157,6 +168,12 @@ def shared_with(train: ConformerSet, data: ConformerSet) -> dict[str, int]:
     }
 
 
+def unseen_elements(potential: Potential, data: ConformerSet, level: str) -> list[str]:
+    """Return the elements of the data that the potential never saw at a level."""
+    seen = potential.seen[potential.level_index(level)]
+    return [chemical_symbols[z] for z in data.elements.tolist() if not seen[z]]
+
+
 def _one(
     potential: Potential,
     part: ConformerSet,
@@ -165,7 +182,7 @@ def _one(
     reference: str | None,
     owed: float | None,
     asked: AdaptConfiguration,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Potential]:
     order = ordering(f"adapt {asked.seed}", part.id)
     n = max(1, round(asked.share * len(part)))
     halves = {"adapted": np.sort(order[:n]), "held": np.sort(order[n:])}
@@ -178,15 +195,14 @@ def _one(
         seed=asked.seed,
         owed=owed,
     )
-    watched = found.history["watched_loss"]
+    looks, watched = found.history["check_step"], found.history["watched_loss"]
     told: dict[str, Any] = {
-        "molecule": str(part.molecules.smiles[0] or part.molecules.key[0]),
         "n_adapted": found.n_adapted + found.n_held_back,
         "left_out": found.left_out,
         "steps": found.steps,
         "stopped": found.stopped,
-        "prior_loss": [float(watched[0]), float(watched.min())],
-        "potential": found.potential,
+        # At the step that was kept: where steps diverged, the last loss is no number.
+        "prior_loss": [float(watched[0]), float(watched[looks == found.steps][0])],
     }
     for name, rows in halves.items():
         told[name] = None
@@ -207,4 +223,4 @@ def _one(
             else None
             for key, guess in guesses.items()
         }
-    return told
+    return told, found.potential

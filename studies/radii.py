@@ -17,7 +17,7 @@ from ..training.refinement import (
     force_jumps,
     predict_at_radii,
 )
-from .adapting import shared_with
+from .adapting import shared_with, unseen_elements
 from .configuration import Section
 from .evaluating import measure_errors
 
@@ -74,7 +74,7 @@ def refine_radius(
         trained at; ``distance`` of the spectra before and after; ``force_change``, the mean over
         atoms of ‖ΔF_i‖ (eV/Å) between the two; ``jumps`` along the path; errors ``before`` and
         ``after`` and the ``gain`` in force MAE (eV/Å), None without labels; ``shared`` with the
-        training set; and ``molecules``: the same for each.
+        training set; ``unseen_elements``; and ``molecules``: the same for each.
 
     Raises
     ------
@@ -161,6 +161,7 @@ def refine_radius(
         **told(np.arange(len(data))),
         "jumps": jumps,
         "shared": shared_with(train, data),
+        "unseen_elements": unseen_elements(potential, data, learned),
         "molecules": [
             {"molecule": str(names[m]), **told(np.flatnonzero(data.molecule == m))}
             for m in range(data.n_molecules)

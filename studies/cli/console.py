@@ -66,9 +66,10 @@ def table(
 
     drawn = Table(box=box.SIMPLE_HEAD, show_header=any(columns))
     for i, column in enumerate(columns):
-        drawn.add_column(column, justify="left" if i < left else "right")
+        drawn.add_column(_escaped(column), justify="left" if i < left else "right")
     for row in rows:
-        drawn.add_row(*row)
+        # SMILES such as c1cc[nH]c1 look like markup.
+        drawn.add_row(*map(_escaped, row))
     if title is not None:
         # Not the table's own title, which would wrap at the table's width.
         output().print(f"[bold]{_escaped(title)}[/]")

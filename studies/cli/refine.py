@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -56,7 +56,7 @@ def at_test_time(
     from ...diversity import read
     from ..adapting import AdaptConfiguration, adapt_to_molecules
     from ..configuration import load
-    from .console import emit_json, output, progress_bar, table, tell_left_out
+    from .console import emit_json, messages, output, progress_bar, table, tell_left_out
 
     asked = load(AdaptConfiguration, path=config, overrides=set or ())
     conformers = read(data)
@@ -74,7 +74,9 @@ def at_test_time(
             configuration=asked,
             show=show,
         )
-    _warn_of(told["shared"])
+    _warn_of(told)
+    for left in told["aside"]:
+        messages().print(f"left out: {left['molecule']}: {left['reason']}", markup=False)
     if json:
         emit_json(told)
         return
@@ -148,7 +150,7 @@ def radius(
     tell_left_out(conformers, known)
     torch.set_num_threads(threads)
     told = refine_radius(potential, conformers, known, level=level, path=path, configuration=asked)
-    _warn_of(told["shared"])
+    _warn_of(told)
     if json:
         emit_json(told)
         return
@@ -183,14 +185,20 @@ def radius(
         )
 
 
-def _warn_of(shared: dict[str, int] | None) -> None:
+def _warn_of(told: dict[str, Any]) -> None:
     from .console import messages
 
+    shared, unseen = told["shared"], told["unseen_elements"]
     if shared is not None and shared["molecules"]:
         messages().print(
             f"[bold yellow]warning:[/] {shared['molecules']} molecules and "
             f"{shared['conformers']} conformers of the data are in the training set: "
             "their errors say nothing about new systems."
+        )
+    if unseen:
+        messages().print(
+            f"[bold yellow]warning:[/] the potential never saw {', '.join(unseen)}: what it says "
+            "of molecules with these elements is a guess."
         )
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,6 +70,37 @@ def test_every_molecule_on_its_own_and_the_stored_model_untouched(world, tmp_pat
     assert row["adapted"]["before"] != row["adapted"]["after"]
 
 
+def test_a_molecule_that_the_prior_cannot_treat_is_left_out_and_told(world, tmp_path):
+    data, _, folder = world
+    labels = data.with_level("uff", label(data, Uff())[0]).labels("uff")
+    there = data.molecule != 1
+    lame = data.with_level("uff", replace(labels, has_energy=there, has_forces=there))
+    told = adapt_to_molecules(folder, lame, out=tmp_path, configuration=QUICK)
+    whole = adapt_to_molecules(folder, data, configuration=QUICK)["molecules"]
+    found = [{k: v for k, v in row.items() if k != "potential"} for row in told["molecules"]]
+    assert found == [whole[0], whole[2]]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000", "002"]
+    assert [left["molecule"] for left in told["aside"]] == ["CC"]
+    assert "prior 'uff'" in told["aside"][0]["reason"]
+
+
+def test_elements_that_the_potential_never_saw_are_told(world):
+    _, _, folder = world
+    new, _ = sample_geometries([Molecule("CF", "CF")], n_conformers=4, seed=0)
+    assert adapt_to_molecules(folder, new, configuration=QUICK)["unseen_elements"] == ["F"]
+
+
+def test_steps_that_diverge_leave_numbers(world):
+    data, _, folder = world
+    wild = QUICK.test_time.model_copy(update={"learning_rate": 1e20, "clip": 1e20})
+    asked = QUICK.model_copy(update={"test_time": wild})
+    (row,) = adapt_to_molecules(folder, data.select(data.molecule == 2), configuration=asked)[
+        "molecules"
+    ]
+    assert row["stopped"] == "diverged"
+    assert row["prior_loss"][0] == row["prior_loss"][1] > 0
+
+
 def test_without_reference_labels_and_with_all_structures(world):
     data, _, folder = world
     bare = data.select(data.molecule == 2).without_level("gfn2")
@@ -113,6 +145,14 @@ def test_on_the_command_line(world, run_breadth, tmp_path):
     assert row["steps"] == 10
     assert row["held"]["after"] > 0
     assert "warning" not in result.stderr
+    assert json.loads(result.stdout)["unseen_elements"] == []
+    lame, _ = sample_geometries([Molecule(s, s) for s in ("CF", "N#N")], n_conformers=2, seed=0)
+    there = np.arange(4) < 2
+    labels = replace(label(lame, Uff())[0], has_energy=there, has_forces=there)
+    write(lame.with_level("uff", labels), tmp_path / "lame.xyz")
+    told = run_breadth("refine", "test-time", folder, tmp_path / "lame.xyz", "--set", *steps)
+    assert "left out: N#N: None of 1 conformers" in told.stderr
+    assert "the potential never saw N, F:" in told.stderr
     seen = run_breadth(
         "refine", "test-time", folder, tmp_path / "known.xyz", "--train", tmp_path / "known.xyz",
         "--out", tmp_path / "out", "--set", *steps,

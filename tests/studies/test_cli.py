@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from breadth.diversity import read, write
+from breadth.studies.cli.console import table
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the data sets in ../shared/data")
@@ -48,6 +49,14 @@ def test_help_is_quick_and_names_every_command(run_breadth):
         assert command in text
         assert "Example" in run_breadth(command, "--help").stdout or command == "study"
     assert "Example" in run_breadth("study", "tradeoff", "--help").stdout
+
+
+def test_tables_show_smiles_that_look_like_markup(capsys):
+    table(["molecule", "[nH]"], [["c1cc[nH]c1", "[bold]x"]])
+    shown = capsys.readouterr().out
+    assert shown.split()[:2] == ["molecule", "[nH]"]
+    assert "c1cc[nH]c1" in shown
+    assert "[bold]x" in shown
 
 
 def test_pool_is_labelled_and_not_made_twice(pool, run_breadth):
