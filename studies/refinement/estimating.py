@@ -74,7 +74,7 @@ def _sizes(asked: RefinementConfiguration, name: str) -> tuple[int, int, int, fl
     if name == "pools":
         assert asked.pools is not None
         section = asked.pools
-        systems = len(SHIFTS) * section.n_tested
+        systems = (len(SHIFTS) - 1) * section.n_tested + section.n_in_distribution
         train = asked.replicates * section.n_trained * section.n_conformers
         tested = systems * section.n_structures * SPARE
         return asked.replicates, systems, round(train + tested), SECONDS["label"]

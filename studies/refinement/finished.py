@@ -69,9 +69,8 @@ def prepare_models(
         for key in found[ordering(f"{seed} {hold_out}", found.tolist())][: section.n_tested]:
             ids = names[shared & (keys == key)].tolist()
             systems.append(
-                halves(f"{key} ({shift.replace('_', ' ')})", "models", shift, ids,
-                       n=section.n_structures, seed=seed)
-            )  # fmt: skip
+                halves(str(key), "models", shift, ids, n=section.n_structures, seed=seed)
+            )
     designs: dict[tuple[int, int, str, str], DesignSpec] = {}
     columns = [predictions[name].values for name in DesignSpec._fields]
     for row in zip(*(c.tolist() for c in columns), strict=True):

@@ -55,7 +55,7 @@ def choose_molecules(asked: PoolsSection, seed: int) -> dict[str, list[Molecule]
     if 0 in foreign:
         raise ConfigurationError(f"pools.new_elements: {asked.new_elements} are no elements.")
     spare = round(1.25 * asked.n_tested) + 1
-    known = pool.n_molecules + 4 * spare
+    known = pool.n_molecules + round(1.25 * asked.n_in_distribution) + 3 * spare
     kinds: dict[str, list[Molecule]] = {"trained": [], "new_element": [], "larger": []}
     for molecule in source:
         if np.isin(molecule.numbers, foreign).any():
@@ -97,7 +97,7 @@ def prepare_pools(
     home = {i: u for u, s in zip(units, made, strict=True) if s is not None for i in _ids(s)}
     geometries = concat([s for s in made if s is not None])
     partition = HoldOuts(
-        n_unseen_molecules=3 * n_tested,
+        n_unseen_molecules=section.n_in_distribution + 2 * n_tested,
         n_unseen_scaffolds=n_tested,
         n_larger=n_tested,
         largest_trained=section.largest_trained,
@@ -113,7 +113,7 @@ def prepare_pools(
     by_key = {m.canonical: m for kind in chosen.values() for m in kind}
     unseen = [keys[i] for i in np.flatnonzero(partition.pool == "unseen_molecules")]
     unseen = [unseen[i] for i in ordering(f"{asked.seed} shifts", unseen)]
-    same, hot, torn = (unseen[i * n_tested : (i + 1) * n_tested] for i in range(3))
+    hot, torn, same = unseen[:n_tested], unseen[n_tested : 2 * n_tested], unseen[2 * n_tested :]
     tests = {
         IN_DISTRIBUTION: same,
         "new_element": _of(partition.pool == "unseen_elements", keys),
@@ -269,13 +269,17 @@ def _systems(
     section: PoolsSection,
     seed: int,
 ) -> list[System]:
-    systems = []
+    systems: list[System] = []
+    names: set[str] = set()
     for shift in SHIFTS:
         found = 0
         for key, ids in tested.get(shift, {}).items():
             usable = [i for i in ids if i in there]
             if len(usable) >= max(4, section.n_structures // 2):
-                name = f"{molecules[key].name} ({shift.replace('_', ' ')})"
+                name = molecules[key].name
+                if name in names:  # a file may name two molecules alike
+                    name = f"{name} {key}"
+                names.add(name)
                 systems.append(
                     halves(name, "pools", shift, usable, n=section.n_structures, seed=seed)
                 )

@@ -66,6 +66,9 @@ class PoolsSection(ExperimentSection):
     """Conformers of each."""
     n_tested: int = Field(8, ge=2)
     """Tested molecules of each shift."""
+    n_in_distribution: int = Field(20, ge=2)
+    """Tested molecules of the kind trained on, by which failures and bounds are judged: a 95th
+    percentile needs 20."""
     largest_trained: int = Field(8, ge=1)
     """Heavy atoms of the largest molecules trained on; larger ones are a shift."""
     new_elements: tuple[str, ...] = ("F",)
