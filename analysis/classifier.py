@@ -64,10 +64,11 @@ class ClassifierTwoSample(BaseEstimator):
             (a1, a2), (b1, b2) = half_rows(units.a, half), half_rows(units.b, half)
             spread += [self._separation(scores, folds, *rows) for rows in ((a1, b2), (a2, b1))]
         whole = self._separation(scores, folds, *(np.ones(len(x), dtype=bool) for x in (a, b)))
-        found = bounded(whole, np.array(spread), units)
-        if found.interval is not None:
-            low, high = found.interval
-            found = Estimate(found.distance, (min(low, 1.0), min(high, 1.0)))
+        found = bounded(whole, np.array(spread), units, most=1.0)
+        if whole == 1.0:
+            # Halves in perfect order have no spread; of m units in order Clopper and Pearson's has.
+            fewest = min(len(np.unique(x)) for x in (units.a, units.b))
+            found = Estimate(1.0, (max(0.0, 2 * 0.025 ** (1 / fewest) - 1), 1.0))
         return found, *scores
 
     def separation(self, a: np.ndarray, b: np.ndarray) -> float:

@@ -169,17 +169,24 @@ def debiased(
 
 
 def difference(
-    a: np.ndarray, b: np.ndarray, *, units: Units, n_cuts: int = N_CUTS, random_state: int = 0
+    a: np.ndarray,
+    b: np.ndarray,
+    *,
+    units: Units,
+    most: float = np.inf,
+    n_cuts: int = N_CUTS,
+    random_state: int = 0,
 ) -> Estimate:
     """Estimate how much greater the mean of b is than that of a, 0 where it is less.
 
-    The scores of single structures need no debiasing where those of a are held-out.
+    The scores of single structures need no debiasing where those of a are held-out. No difference
+    of shares is more than ``most`` = 1.
     """
     spread = []
     for half in cuts(units, n_cuts=n_cuts, random_state=random_state):
         (a1, a2), (b1, b2) = half_rows(units.a, half), half_rows(units.b, half)
         spread += [b[b2].mean() - a[a1].mean(), b[b1].mean() - a[a2].mean()]
-    return bounded(float(b.mean() - a.mean()), np.array(spread), units)
+    return bounded(float(b.mean() - a.mean()), np.array(spread), units, most=most)
 
 
 def _rooted(centre: float, spread: np.ndarray, units: Units) -> Estimate:
@@ -189,15 +196,16 @@ def _rooted(centre: float, spread: np.ndarray, units: Units) -> Estimate:
     return Estimate(found.distance**0.5, (found.interval[0] ** 0.5, found.interval[1] ** 0.5))
 
 
-def bounded(centre: float, spread: np.ndarray, units: Units) -> Estimate:
-    """Return an estimate ≥ 0 with Student's interval, given its values over halves of sets."""
+def bounded(centre: float, spread: np.ndarray, units: Units, *, most: float = np.inf) -> Estimate:
+    """Return an estimate from 0 to most with Student's interval, from its values over halves."""
     n_units = min(len(np.unique(x)) for x in (units.a, units.b))
     if n_units < 2:
         return Estimate(max(0.0, centre), None)
     # The spread is uncertain for there being few units, and few cuts (two values of each).
     freedom = 1 / (1 / (n_units - 1) + 2 / len(spread))
     reach = float(stats.t.isf((1 - CONFIDENCE) / 2, freedom)) * float(spread.std(ddof=1))
-    return Estimate(max(0.0, centre), (max(0.0, centre - reach), max(0.0, centre + reach)))
+    low, high = (min(max(0.0, end), most) for end in (centre - reach, centre + reach))
+    return Estimate(max(0.0, centre), (low, high))
 
 
 def _blocks(molecule: np.ndarray, prefix: str) -> tuple[np.ndarray, np.ndarray]:

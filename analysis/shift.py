@@ -238,7 +238,8 @@ def shift(
                 kind = DISTANCES.get(name, SlicedWasserstein)().prepared(*tables)
                 estimate = debiased(kind.squared, *tables, units=units, **options)
             else:
-                estimate = difference(held, new, units=units, **options)
+                most = 1.0 if name in ("composition", "elements") else np.inf
+                estimate = difference(held, new, units=units, most=most, **options)
         found[name] = {
             "distance": estimate.distance,
             "interval": None if estimate.interval is None else list(estimate.interval),

@@ -123,6 +123,11 @@ def refinement_errors(
     names = (*_ERRORS, *_GAINS, "relative_gain", "zero_force_mae", "prior_force_mae")
     for name in names:
         results = group_means(results, name, bootstrap, positive=name.endswith("_mae"))
+    of_group = results["group_of"].values[:, None] == np.arange(results.sizes["group"])
+    members = xr.DataArray(of_group.astype(int), dims=("system", "group"))
+    for name in _ERRORS:
+        known = results[name].notnull().any("replicate").astype(int)
+        results[f"group_{name}_n_systems"] = known.dot(members).transpose(..., "group", "method")
     by_structure = tables.force_mae if with_design else tables.force_mae[0]
     of = (*(d for d in dims if d != "system"), "structure")
     results["structure_force_mae"] = (of, by_structure)
@@ -250,6 +255,7 @@ _LONG_NAMES = {
 _COUNTS = {
     "n_structures": "structures of the system, both halves",
     "group_n_systems": "systems of the group",
+    **{f"group_{n}_n_systems": f"systems of the group whose {n} is known" for n in _ERRORS},
     "base_of_method": "the same model without test-time steps; empty: none",
 }
 

@@ -56,6 +56,15 @@ def test_few_rows_give_no_bound_beyond_what_there_is(rng):
     assert ClassifierTwoSample().estimate(a, b, units=units)[0].interval[1] == 1.0
 
 
+@pytest.mark.parametrize(("n", "low"), [(3, 0.0), (20, 2 * 0.025 ** (1 / 20) - 1)])
+def test_perfect_order_of_few_units_leaves_a_width(rng, n, low):
+    a, b = rng.normal(size=(n, 2)), rng.normal(size=(n, 2)) + 50
+    units = numbered_units(np.arange(n), n + np.arange(n))
+    found = ClassifierTwoSample().estimate(a, b, units=units)[0]
+    assert found.distance == 1.0
+    assert found.interval == (pytest.approx(low), 1.0)
+
+
 def test_one_unit_cannot_be_fitted_and_tested():
     with pytest.raises(ValueError, match="two units"):
         ClassifierTwoSample().distance(np.zeros((1, 2)), np.ones((5, 2)))

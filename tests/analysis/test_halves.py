@@ -122,6 +122,13 @@ def test_rows_taken_as_units_would_be_too_sure():
     assert seen["groups"] <= 0.05 * N < seen["rows"]
 
 
+def test_shares_differ_by_one_at_most():
+    units = numbered_units([0, 1, 2], [3, 4, 5])
+    shares = np.zeros(3), np.array([0.0, 1.0, 1.0])
+    assert difference(*shares, units=units).interval[1] > 1.0
+    assert difference(*shares, units=units, most=1.0).interval == (0.0, 1.0)
+
+
 def test_one_unit_has_no_interval():
     units = numbered_units([0, 0, 0], [1, 2, 3])
     found = difference(np.zeros(3), np.ones(3), units=units)

@@ -178,6 +178,17 @@ def test_replicates_may_be_tested_on_different_systems(make: Make) -> None:
     np.testing.assert_allclose(results["group_force_mae"].values[1, :, 0], table[3, :, 0])
 
 
+def test_systems_behind_a_mean_are_counted_for_each_method(make: Make) -> None:
+    predictions = make(systems=SMALL, methods=("none", "delta"), n_replicates=2)
+    atoms = np.repeat(predictions["system_of"].values, predictions["n_atoms"].values) == 2
+    predictions["forces"].values[1][:, atoms] = np.nan  # no prior treats the third
+    results = refinement_errors(predictions, n_resamples=20, minimum_conformers=2)
+    found = results["group_force_mae_n_systems"]
+    assert found.dims == ("group", "method")
+    assert found.values.tolist() == [[2, 2], [2, 1]]
+    assert (results["group_conformational_energy_mae_n_systems"] == 2).all()
+
+
 def _without(name: str) -> Callable[[xr.Dataset], xr.Dataset]:
     return lambda predictions: predictions.drop_vars(name)
 
