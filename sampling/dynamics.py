@@ -165,9 +165,10 @@ def run_dynamics(
             reason = " ".join(str(error).split())[:200]
             stopped = f"calculator failed: {type(error).__name__}: {reason}"
             break
-        kelvin = record.kelvin()
-        if not (kelvin < HOTTEST and np.isfinite(forces).all()):
-            stopped = f"exploded: temperature {kelvin:.3g} K"
+        kelvin, finite = record.kelvin(), np.isfinite(forces).all()
+        if not (kelvin < HOTTEST and finite):
+            what = f"temperature {kelvin:.3g} K" if finite else "forces are not finite"
+            stopped = f"exploded: {what}"
             record.keep(step * settings.timestep, forces)
         elif step % settings.record_every == 0:
             frame = record.keep(step * settings.timestep, forces)
