@@ -104,7 +104,8 @@ def choose_radii(
         that there is between two radii, half-way between the pair distances that bound it. Ten
         from 0.6 to 1.8 times the trained cutoff by default; see :func:`candidate_radii`.
     between : (float, float), optional
-        Radii in Å that 'exact' stays between; 0.6 and 1.8 times the trained cutoff by default.
+        Radii in Å that 'exact' stays between, the trained cutoff apart; 0.6 and 1.8 times that by
+        default.
     per : {'structure', 'molecule'}
         Choose for each structure alone, or one radius for all structures of a molecule, which
         minimises their mean distance. Along a trajectory the first makes forces jump; see
@@ -165,6 +166,7 @@ def _chosen_exactly(
 ) -> RadiusChoice:
     """Choose among all graphs: distances are steps, which change at pair distances alone."""
     n, trained = len(conformers), reference.cutoff
+    asked = low, high
     low, high = min(low, trained), max(high, trained)
     steps: list[tuple[np.ndarray, np.ndarray]] = []
     for i in range(n):
@@ -180,7 +182,7 @@ def _chosen_exactly(
     radius = np.full(n, trained)
     for g in np.unique(group):
         members = np.flatnonzero(group == g)
-        radius[members] = _lowest([steps[i] for i in members], trained, low, high)
+        radius[members] = _lowest([steps[i] for i in members], trained, low, high, asked)
     distance, at_trained = (
         np.array([d[np.searchsorted(e, r)] for (e, d), r in zip(steps, where, strict=True)])
         for where in (radius, np.full(n, trained))
@@ -194,11 +196,16 @@ def _chosen_exactly(
 
 
 def _lowest(
-    steps: list[tuple[np.ndarray, np.ndarray]], trained: float, low: float, high: float
+    steps: list[tuple[np.ndarray, np.ndarray]],
+    trained: float,
+    low: float,
+    high: float,
+    asked: tuple[float, float],
 ) -> float:
-    """Return where the sum of step functions (ends, heights) is lowest."""
-    ends = np.concatenate([e for e, _ in steps])
-    rises = np.concatenate([np.diff(d) for _, d in steps])
+    """Return where the sum of step functions (ends, heights) is lowest: in a range, or trained."""
+    edges = [edge for edge in asked if low < edge < high]
+    ends = np.concatenate([edges, *(e for e, _ in steps)])
+    rises = np.concatenate([np.zeros(len(edges)), *(np.diff(d) for _, d in steps)])
     order = np.argsort(ends, kind="stable")
     bounds = np.concatenate([[low], ends[order], [high]])
     first = sum(d[0] for _, d in steps)
@@ -206,7 +213,7 @@ def _lowest(
     offered = (bounds[:-1] + bounds[1:]) / 2
     home = int(np.searchsorted(bounds[1:-1], trained))
     offered[home] = trained
-    usable = np.diff(bounds) > _NARROW
+    usable = (np.diff(bounds) > _NARROW) & (offered >= asked[0]) & (offered <= asked[1])
     usable[home] = True
     offered, heights = offered[usable], heights[usable]
     nearest = np.argsort(np.abs(offered - trained), kind="stable")

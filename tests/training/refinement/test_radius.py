@@ -62,6 +62,20 @@ def test_a_stretched_chain_is_a_chain_at_a_longer_radius(form, per):
     assert exact.distance_at_trained == pytest.approx(choice.distance_at_trained)
 
 
+@pytest.mark.parametrize("per", ["structure", "molecule"])
+def test_exact_radii_stay_in_the_range_that_was_asked_for_beside_the_trained(per):
+    reference = SpectrumReference.of(hydrogens(chain(7, 1.0)), 1.5)
+    stretched = hydrogens(chain(7, 2.0))  # the training set's path from 2 to 4 Å
+
+    def radius(low, high):
+        choice = choose_radii(stretched, reference, radii="exact", between=(low, high), per=per)
+        return choice.radius[0]
+
+    assert radius(3.5, 9.0) == pytest.approx(3.75)
+    assert radius(2.0, 2.5) == pytest.approx(2.25)
+    assert radius(0.5, 1.9) == 1.5  # no pair is so near: nothing to choose
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("radii", [None, "exact"])
 def test_nothing_changes_where_the_graph_is_that_of_training(form, radii):
