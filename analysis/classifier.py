@@ -51,8 +51,9 @@ class ClassifierTwoSample(BaseEstimator):
         Returns
         -------
         Estimate
-            0 for samples that are told apart no better than by chance. The interval holds the
-            fitted models fixed.
+            0 for samples that are told apart no better than by chance. The interval takes the
+            fitted models as given, which leaves it a fifth too narrow at chance: of 100 rows each
+            of one population 5 % look shifted, where 2.5 % should.
         scores_a, scores_b : array, shape (n,) and (m,)
             Log-odds of being of b.
         """
