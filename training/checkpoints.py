@@ -98,13 +98,14 @@ def load_potential(
         potential.load_state_dict(tensors)
         if "cutoff_range" in manifest:
             potential.set_cutoff_range(*manifest["cutoff_range"])
+        meta = manifest["meta"]
     except FileNotFoundError as error:
-        raise DataError(
-            f"{folder} holds no potential: {Path(error.filename).name} is missing."
-        ) from None
-    except (KeyError, ValueError, RuntimeError, AttributeError) as error:
+        # Of a missing safetensors file the error does not say the name.
+        missing = Path(error.filename or WEIGHTS).name
+        raise DataError(f"{folder} holds no potential: {missing} is missing.") from None
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OSError) as error:
         raise DataError(f"The potential in {folder} cannot be read: {error}") from error
-    return potential.to(device).eval(), manifest["meta"]
+    return potential.to(device).eval(), meta
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -239,3 +239,11 @@ def test_damaged_potentials_are_told(toy, tmp_path):
     weights_file.write_bytes(weights_file.read_bytes()[:100])
     with pytest.raises(DataError, match="damaged"):
         load_potential(tmp_path)
+    weights_file.unlink()
+    with pytest.raises(DataError, match="weights.safetensors is missing"):
+        load_potential(tmp_path)
+    manifest = tmp_path / "potential.json"
+    for damaged in ("[]", '{"format": 1}', '{"format": 1, "name": "painn", "hyper": 3}'):
+        manifest.write_text(damaged)
+        with pytest.raises(DataError, match="cannot be read"):
+            load_potential(tmp_path)
