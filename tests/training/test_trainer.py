@@ -240,7 +240,7 @@ def test_damaged_potentials_are_told(toy, tmp_path):
     with pytest.raises(DataError, match="damaged"):
         load_potential(tmp_path)
     weights_file.unlink()
-    with pytest.raises(DataError, match="weights.safetensors is missing"):
+    with pytest.raises(DataError, match=r"weights\.safetensors is missing"):
         load_potential(tmp_path)
     manifest = tmp_path / "potential.json"
     for damaged in ("[]", '{"format": 1}', '{"format": 1, "name": "painn", "hyper": 3}'):
