@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,13 +124,14 @@ def adapt_to_molecules(
     learned = meta.get("level") or potential.levels[0]
     prior = prior_of(potential, learned, prior)
     told = show or (lambda *_: None)
-    data = with_prior_labels(data, prior, progress=lambda i, n: told("labels of the prior", i, n))
+    labelling = partial(told, "labels of the prior")
+    data = with_prior_labels(data, prior, progress=labelling)
     reference = level or (learned if learned in data.levels else None)
     if level is not None:
         data.labels(level)
     owed = None
     if train is not None:
-        known = with_prior_labels(train, prior)
+        known = with_prior_labels(train, prior, progress=labelling)
         owed = prior_loss(potential, known, prior_level=prior, config=asked.test_time)
     rows, aside = [], []
     for m in range(data.n_molecules):

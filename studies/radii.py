@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from ..diversity import ConfigurationError, ConformerSet, DataError
+from ..diversity.tables import ragged_index
 from ..training import load_potential, predict
 from ..training.refinement import (
     SpectrumReference,
@@ -114,13 +115,12 @@ def refine_radius(
     outside = (choice.radius < low - 1e-9) | (choice.radius > high + 1e-9)
 
     def told(rows: np.ndarray) -> dict[str, Any]:
-        atoms = np.isin(data.atom_conformer, rows)
+        atoms = ragged_index(data.offsets, rows)[0]
         part = data.select(rows)
         errors: list[dict[str, Any] | None] = [None, None]
         if truth is not None and (truth.has_forces | truth.has_energy)[rows].any():
-            places = np.flatnonzero(atoms)
             errors = [
-                measure_errors(part, truth.select(rows, places), guess.select(rows, places))
+                measure_errors(part, truth.select(rows, atoms), guess.select(rows, atoms))
                 for guess in (before, after)
             ]
         maes = [None if e is None else e.get("force_mae") for e in errors]
