@@ -46,7 +46,8 @@ def open_plan(root: Path, study: str, configuration: BaseModel, **inputs: str) -
             found = json.loads(path.read_text())
         except ValueError as error:
             raise ConfigurationError(f"{path} is damaged ({error}). Give another --out.") from None
-        if _with_defaults(found, configuration) != content:
+        found = _with_defaults(found, configuration)
+        if found != content:
             differences = "; ".join(_differences(found, content)) or "its plan"
             raise ConfigurationError(
                 f"{root} holds another study. It differs in {differences}. Give another --out, or "

@@ -14,12 +14,15 @@ from ..sampling.geometries import GeometrySettings, sample_chunk
 from ..sampling.labels import isolated_atom_energies, label_chunk
 from ..sampling.molecules import Molecule
 from ..sampling.sources import BY_ENGINE, SourceSettings, sample_source
+from .costs import core_seconds
 from .registry import label_engine
 from .store import Store
 from .units import Unit
 
 #: Measured seconds of one core: per molecule (minima), per geometry, per GFN2-xTB label.
 SECONDS = {"molecule": 0.08, "geometry": 0.0015, "label": 0.0135, "start": 1.0}
+#: File of a unit of labels: seconds of one core by level.
+COST = "cost.json"
 
 
 def geometry_units(
@@ -119,8 +122,11 @@ def run_labels(unit: Unit, store: Store, folder: Path) -> None:
     conformers = by_id(read_set(store, unit.inputs["geometries"]), unit.parameters["ids"])
     aside: list[SetAside] = []
     levels: dict[str, Labels] = {}
+    spent: dict[str, float] = {}
     for level in filter(None, (unit.parameters["engine"], unit.parameters["prior"])):
-        labels = label_chunk(conformers, label_engine(level))
+        engine, start = label_engine(level), core_seconds()
+        labels = label_chunk(conformers, engine)
+        spent[level] = core_seconds() - start
         aside += [
             SetAside(conformers.id[i].decode(), f"{level}: {why}")
             for i, why in labels.faults.items()
@@ -133,6 +139,19 @@ def run_labels(unit: Unit, store: Store, folder: Path) -> None:
     if len(conformers):
         write(conformers, folder / "set")
     write_aside(folder, aside)
+    (folder / COST).write_text(json.dumps(spent))
+
+
+def measured_seconds(store: Store, labelled: Iterable[Unit]) -> dict[str, float]:
+    """Return the seconds of one core that finished units took by level; empty if one has none."""
+    total: dict[str, float] = {}
+    for unit in labelled:
+        path = store.folder(unit.key) / COST
+        if not path.exists():  # of a version that did not measure
+            return {}
+        for level, spent in json.loads(path.read_text()).items():
+            total[level] = total.get(level, 0.0) + spent
+    return total
 
 
 def run_atoms(unit: Unit, store: Store, folder: Path) -> None:

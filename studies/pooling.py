@@ -23,7 +23,8 @@ from ..sampling.sources import BY_ENGINE, Method, SourceSettings
 from .configuration import Section
 from .executor import process_pool, run_units
 from .plan import FINISHED, finished, open_plan
-from .pool import SECONDS, geometry_units, label_unit, read_aside, read_set
+from .pool import geometry_units, measured_seconds, read_aside, read_set
+from .pricing import estimate_pool, label_units
 from .registry import label_engine
 from .sources import (
     DynamicsSection,
@@ -167,15 +168,9 @@ def make_pool(
     store = Store(out)
     with store.locked():
         open_plan(out, "pool", asked, molecules=asked.digest())
-        molecules = asked.candidates(asked.seed, at_most=asked.n_molecules)
-        if len(molecules) < asked.n_molecules:
-            raise ShortageError(
-                f"{asked.n_molecules} molecules are asked for and the source has "
-                f"{len(molecules)} that fit, {asked.n_molecules - len(molecules)} too few. Lower "
-                "n_molecules or min_rotatable_bonds."
-            )
+        molecules = _molecules(asked)
         geometries = geometry_units(
-            molecules[: asked.n_molecules],
+            molecules,
             n_conformers=asked.n_conformers,
             settings=asked.settings(),
             seed=asked.seed,
@@ -184,14 +179,9 @@ def make_pool(
         changed = changed_molecules(molecules) if asked.molecules is not None else []
         with process_pool(workers, asked.threads) as executor:
             sampled = sample(store, geometries, executor, tell)
-            chunks = [
-                label_unit(
-                    unit, made.id.astype("U32").tolist(), engine=asked.engine, prior=asked.prior
-                )
-                for unit, made in zip(geometries, sampled, strict=True)
-                if made is not None
-            ]
-            run_units(store, chunks, executor, progress=counter(tell, "labels", len(chunks)))
+            chunks, costs = label_units(geometries, sampled, engine=asked.engine, prior=asked.prior)
+            show = counter(tell, "labels", len(chunks))
+            run_units(store, chunks, executor, costs=costs, progress=show)
             pool = pool_unit(store, chunks, asked.engine)
             run_units(store, [*pool], executor)
         link_pool(out, store.folder(pool[-1].key) / "set")
@@ -205,23 +195,27 @@ def make_pool(
         "n_conformers": len(labelled),
         "level": asked.engine,
         "set_aside": dict(Counter(a.reason.split(":")[0] for a in aside)),
+        "core_seconds": measured_seconds(store, chunks),
         "changed_molecules": changed,
     }
 
 
-def estimate_pool(asked: PoolConfiguration, *, workers: int) -> dict[str, Any]:
-    """Return what a pool would take, without making it."""
-    n = asked.n_molecules * asked.n_conformers
-    seconds = (
-        asked.n_molecules * SECONDS["molecule"] + n * SECONDS["geometry"] + n * SECONDS["label"]
-    )
-    return {
-        "molecules": asked.n_molecules,
-        "labels": n,
-        "level": asked.engine,
-        "workers": workers,
-        "minutes": round(seconds / workers / 60 + 0.05, 1),
-    }
+def plan_pool(asked: PoolConfiguration, *, workers: int) -> dict[str, Any]:
+    """Return what a pool would take, without making it; see `pricing.estimate_pool`."""
+    asked.check_engines()
+    return estimate_pool(asked, _molecules(asked), workers=workers)
+
+
+def _molecules(asked: PoolConfiguration) -> list[Molecule]:
+    """Return the molecules to sample; raise `ShortageError` if there are too few."""
+    molecules = asked.candidates(asked.seed, at_most=asked.n_molecules)
+    if len(molecules) < asked.n_molecules:
+        raise ShortageError(
+            f"{asked.n_molecules} molecules are asked for and the source has "
+            f"{len(molecules)} that fit, {asked.n_molecules - len(molecules)} too few. Lower "
+            "n_molecules or min_rotatable_bonds."
+        )
+    return molecules
 
 
 def sample(store: Store, units: Sequence[Unit], executor: Executor, tell: Tell) -> list[Any]:
@@ -255,12 +249,12 @@ def pool_unit(store: Store, labelled: Sequence[Unit], engine: str) -> tuple[Unit
     return atoms, Unit("pool", 1, {"engine": engine}, {"atoms": atoms.key, **parts})
 
 
-def link_pool(out: Path, target: Path) -> None:
-    """Let ``out/pool`` be the finished pool; replaced in one step."""
-    aside = out / f".pool.{os.getpid()}"
+def link_pool(out: Path, target: Path, *, name: str = "pool") -> None:
+    """Let ``out/pool``, or another name, be a finished set; replaced in one step."""
+    aside = out / f".{name}.{os.getpid()}"
     aside.unlink(missing_ok=True)
     aside.symlink_to(os.path.relpath(target, out))
-    aside.replace(out / "pool")
+    aside.replace(out / name)
 
 
 def counter(tell: Tell, phase: str, total: int) -> Callable[[Unit, float], None]:

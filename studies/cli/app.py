@@ -37,13 +37,31 @@ COMMANDS: dict[str, tuple[str, str]] = {
         """Sample molecules and label their geometries.
 
         Killed and started again, it goes on from where it was. Keys of --set and their defaults:
-        molecules (a SMILES file; 2,000 molecules of QM9), n_molecules 200, n_conformers 30, method
-        normal_modes (or gaussian, with sigma 0.05 Å), temperature 500 K, max_minima 5,
-        min_rotatable_bonds 0, elements (all), engine gfn2 (gfn1, mmff94, uff, or a level of density
-        functional theory such as b3lyp-d3bj/6-31g*, with the extra dft), prior mmff94 (or null),
-        seed 0.
+        molecules (a SMILES file, salts and mixtures allowed; qm9 with the package qm9pack; moses
+        with molsets; 2,000 molecules of QM9), n_molecules 200, n_conformers 30, method
+        normal_modes (gaussian with sigma 0.05 Å; engine_modes, langevin and nve on surface gfn2,
+        with dynamics.interval 25 fs and more; torsions; stretched), temperature 500 K,
+        max_minima 5, min_rotatable_bonds 0, elements (all), engine gfn2 (gfn1, mmff94, uff; a level
+        of density functional theory such as b3lyp-d3bj/6-31g*, with the extra dft; or
+        orca:METHOD/BASIS, psi4:METHOD/BASIS, xtb:gfn2 where these are installed), prior mmff94 (or
+        null), seed 0.
 
-        Example: `breadth pool --out runs/mine --set molecules=mine.smi n_molecules=50`""",
+        Example: `breadth pool --out runs/mine --set molecules=mine.smi n_molecules=50`
+
+        Example: `breadth pool --out runs/hot --set method=langevin temperature=800 --dry-run`""",
+    ),
+    "label": (
+        "label",
+        """Label a data set, or a subset of it, at one more level of theory.
+
+        The set keeps its levels; of a subset, the others have no label at the new one. Engines are
+        those of `breadth pool`. Killed and started again, it goes on from where it was; failures
+        are told and left without a label.
+
+        Example: `breadth label runs/mine/pool --engine gfn1 --out runs/two-levels`
+
+        Example: `breadth label runs/mine/pool --engine b3lyp-d3bj/6-31g* --subset 100 --by fps
+        --out runs/accurate --dry-run`""",
     ),
     "convert": (
         "data",
@@ -255,7 +273,7 @@ GROUPS = {
     "collect": jobs,
 }
 #: Commands that keep what they have finished, and go on from it.
-RESUMED = frozenset(("pool", "train", "tradeoff", "refinement"))
+RESUMED = frozenset(("pool", "label", "train", "tradeoff", "refinement"))
 
 for name, (module, text) in COMMANDS.items():
     place = f"{__package__}.{module}" if ":" in module else f"{__package__}.{module}:{name}"

@@ -32,25 +32,49 @@ def pool(
     workers
         Worker processes, one per core by default. They change no number.
     dry_run
-        Print what would be made and about how long it takes, and stop.
+        Print what would be made, what a label and a molecule cost, and about how long it all
+        takes, and stop. A few small molecules are labelled to know.
     json
         Print one JSON object.
     """
     from ..configuration import load
-    from ..pooling import PoolConfiguration, estimate_pool, make_pool
+    from ..pooling import PoolConfiguration, make_pool, plan_pool
     from .console import emit_json, listing, progress_bar, worker_count
 
     asked = load(PoolConfiguration, path=config, overrides=set or ())
     count = workers or worker_count(asked.threads)
     if dry_run:
-        made = estimate_pool(asked, workers=count)
+        made = plan_pool(asked, workers=count)
     else:
         with progress_bar() as show:
             made = make_pool(asked, out, workers=count, progress=show)
     if json:
         emit_json(made)
-    else:
-        listing(made)
+        return
+    changed = made.pop("changed_molecules", [])
+    listing(made)
+    if changed:
+        _tell_changed(changed, out)
+
+
+def _tell_changed(changed: list[dict[str, Any]], out: Path) -> None:
+    """Say which molecules are not as they were written; a file holds what is too much to print."""
+    from collections import Counter
+
+    from ..store import replace_file
+    from .console import output, table
+
+    kinds = Counter(change.split(":")[0] for one in changed for change in one["changes"])
+    counted = ", ".join(f"{kind} ({count})" for kind, count in kinds.most_common())
+    rows = [
+        [one["name"], one["written"], one["sampled"], "; ".join(one["changes"])] for one in changed
+    ]
+    title = f"{len(changed)} molecules are not as they were written: {counted}"
+    table(["name", "written", "sampled", "changes"], rows[:20], title, left=4)
+    if len(rows) > 20:
+        path = out / "changed_molecules.tsv"
+        replace_file(path, "".join("\t".join(row) + "\n" for row in rows))
+        output().print(f"All of them: {path}")
 
 
 def design(
