@@ -250,7 +250,8 @@ def prior_loss(
     """Return the loss that :func:`adapt` would lower, as it stands.
 
     On the training set it is what :func:`adapt` takes as `owed`; on a system, a measure of shift
-    that needs no reference labels.
+    that needs no reference labels. Means are those of batches of 64: of a set of many molecules
+    the energies' part is somewhat small, which was below 1 % of the loss where it was measured.
     """
     _prior_head(potential, prior_level)
     source = labels or prior_level
