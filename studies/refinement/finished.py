@@ -19,7 +19,7 @@ from ..specs import DesignSpec
 from ..store import Store
 from ..units import Unit
 from .question import ModelsSection
-from .systems import IN_DISTRIBUTION, Experiment, System, TrainingSet, halves
+from .systems import FEWEST, IN_DISTRIBUTION, Experiment, System, TrainingSet, halves
 
 #: Hold-outs of a trade-off study that are systems here, and the shift that each is.
 SHIFTS = {
@@ -28,6 +28,7 @@ SHIFTS = {
     "unseen_scaffolds": "new_scaffold",
     "larger_molecules": "larger",
     "unseen_elements": "new_element",
+    "high_forces": "high_force",
 }
 
 
@@ -59,18 +60,19 @@ def prepare_models(
     test_sets = predictions["test_set"].values.astype(str).tolist()
     member = predictions["member"].values
 
-    systems: list[System] = []
+    systems: dict[str, System] = {}
     for hold_out, shift in SHIFTS.items():
         if hold_out not in test_sets:
             continue
         # What all designs and replicates are tested on.
         shared = member[full][:, test_sets.index(hold_out)].all(0)
-        found = np.unique(keys[shared])
+        found, counts = np.unique(keys[shared], return_counts=True)
+        found = found[counts >= FEWEST]
         for key in found[ordering(f"{seed} {hold_out}", found.tolist())][: section.n_tested]:
             ids = names[shared & (keys == key)].tolist()
-            systems.append(
-                halves(str(key), "models", shift, ids, n=section.n_structures, seed=seed)
-            )
+            # Conformers of high forces are of molecules that are unseen ones too.
+            name = f"{key} ({shift.replace('_', ' ')})" if str(key) in systems else str(key)
+            systems[name] = halves(name, "models", shift, ids, n=section.n_structures, seed=seed)
     designs: dict[tuple[int, int, str, str], DesignSpec] = {}
     columns = [predictions[name].values for name in DesignSpec._fields]
     for row in zip(*(c.tolist() for c in columns), strict=True):
@@ -87,11 +89,7 @@ def prepare_models(
         fits.append(copied_unit(theirs, fit.key, "potential"))
         train = tuple(theirs.unit(fit.inputs["train"]).parameters["ids"])
         replicate = int(predictions["model_replicate"].values[model])
-        sets.append(
-            TrainingSet(
-                replicate, train, fit.seed, tuple(s.name for s in systems), rows[cell], fits[-1]
-            )
-        )
+        sets.append(TrainingSet(replicate, train, fit.seed, tuple(systems), rows[cell], fits[-1]))
     run_units(store, [data, *fits], executor)
     training = asked["training"]
     return Experiment(
@@ -99,7 +97,7 @@ def prepare_models(
         data=data,
         level=asked["pool"]["engine"],
         priors=(prior,),
-        systems=tuple(systems),
+        systems=tuple(systems.values()),
         sets=tuple(sets),
         designs=tuple(designs.values()),
         relative=bool(training["relative_energies"]),

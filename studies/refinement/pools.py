@@ -23,6 +23,7 @@ from ..store import Store
 from ..units import Unit
 from .question import PoolsSection, RefinementConfiguration
 from .systems import (
+    FEWEST,
     IN_DISTRIBUTION,
     Experiment,
     System,
@@ -275,7 +276,7 @@ def _systems(
         found = 0
         for key, ids in tested.get(shift, {}).items():
             usable = [i for i in ids if i in there]
-            if len(usable) >= max(4, section.n_structures // 2):
+            if len(usable) >= max(FEWEST, section.n_structures // 2):
                 name = molecules[key].name
                 if name in names:  # a file may name two molecules alike
                     name = f"{name} {key}"

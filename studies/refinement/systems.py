@@ -17,6 +17,8 @@ from ..store import Store
 from ..units import Unit
 
 IN_DISTRIBUTION = "in_distribution"
+#: Structures of a system, at least: a half of one has no spread.
+FEWEST = 4
 
 
 @dataclass(frozen=True)
@@ -131,11 +133,11 @@ def halves(
     Raises
     ------
     ShortageError
-        If there are fewer than four: a half of one has no spread.
+        If there are fewer than four.
     """
     known = list(ids)
     chosen = [known[i] for i in ordering(f"{seed} system {experiment} {shift}", known)][:n]
-    if len(chosen) < 4:
+    if len(chosen) < FEWEST:
         raise ShortageError(
             f"The system {name!r} ({shift}) has {len(chosen)} labelled structures, and both halves "
             "need two. Ask for more geometries or leave it out."
