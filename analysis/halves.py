@@ -8,7 +8,14 @@ Wasserstein to first order) is estimated without it by
 
     D²(a′, b″) − ½ D²(a′, a″) − ½ D²(b′, b″),
 
-a mean over random cuts. A unit that is in both sets goes to the same half of both, and opposite
+a mean over random cuts. That holds for Fréchet and Wasserstein where both sets are of a size. Else
+the first term has a bias of its own, that of a large half and a small one; with a* a part of the
+larger set's half, of as many units and rows as the smaller's, it is estimated by
+
+    D²(a′, b″) − D²(a′, a″*) − ½ [D²(b′, b″) − D²(a′*, a″*)],
+
+which is the same for sets of a size, and without bias for any distance between samples of one
+population. A unit that is in both sets goes to the same half of both, and opposite
 halves are compared, so that sets which share molecules are not taken for alike because of that,
 and a set has the distance 0 from itself exactly. The same cuts give the interval: they are a
 delete-half jackknife (Shao and Wu, doi 10.1214/aos/1176347263), whose spread over cuts is that of
@@ -156,16 +163,27 @@ def debiased(
         Roots of the squared distance, 0 where it is negative.
     """
     found = units if isinstance(units, Units) else numbered_units(*units)
-    crossed, within = [], []
+    a_units, b_units = (len(np.unique(of)) for of in (found.a, found.b))
+    large, of, small, of_small = a, found.a, b, found.b
+    if (a_units, len(a)) < (b_units, len(b)):
+        large, of, small, of_small = b, found.b, a, found.a
+    alike = a_units == b_units and len(a) == len(b)
+    stream = generator(random_state, "thinned halves")
+    crossed, bias = [], []
     for half in cuts(found, n_cuts=n_cuts, random_state=random_state):
-        (a1, a2), (b1, b2) = half_rows(found.a, half), half_rows(found.b, half)
-        crossed += [squared(a[a1], b[b2]), squared(a[a2], b[b1])]
-        within.append((squared(a[a1], a[a2]) + squared(b[b1], b[b2])) / 2)
-    bias = float(np.mean(within))
-    spread = np.array(crossed) - bias
+        (l1, l2), (s1, s2) = half_rows(of, half), half_rows(of_small, half)
+        crossed += [squared(large[l1], small[s2]), squared(large[l2], small[s1])]
+        if alike or max(a_units, b_units) < 2:
+            bias.append((squared(large[l1], large[l2]) + squared(small[s1], small[s2])) / 2)
+            continue
+        t1, t2 = (_thinned(of, x, of_small[y], stream) for x, y in ((l1, s1), (l2, s2)))
+        bias.append((squared(large[l1], large[t2]) + squared(large[l2], large[t1])) / 2)
+        if min(a_units, b_units) > 1:
+            bias[-1] += (squared(small[s1], small[s2]) - squared(large[t1], large[t2])) / 2
+    spread = np.array(crossed) - np.mean(bias)
     centre = float(spread.mean())
     # Of equal sets both means are over the same numbers, in another order.
-    return _rooted(0.0 if abs(centre) <= 1e-9 * bias else centre, spread, found)
+    return _rooted(0.0 if abs(centre) <= 1e-9 * np.mean(bias) else centre, spread, found)
 
 
 def difference(
@@ -187,6 +205,30 @@ def difference(
         (a1, a2), (b1, b2) = half_rows(units.a, half), half_rows(units.b, half)
         spread += [b[b2].mean() - a[a1].mean(), b[b1].mean() - a[a2].mean()]
     return bounded(float(b.mean() - a.mean()), np.array(spread), units, most=most)
+
+
+def _thinned(
+    units: np.ndarray, half: np.ndarray, other: np.ndarray, stream: np.random.Generator
+) -> np.ndarray:
+    """Return rows of a half that are of no more units than another's, and no more rows.
+
+    Parameters
+    ----------
+    units : array of int, shape (n,)
+    half : array of bool, shape (n,)
+    other : array of int, shape (k,)
+        Unit of each row of the other half.
+    """
+    rows = np.flatnonzero(half)
+    rows = rows[stream.permutation(len(rows))]
+    _, of = np.unique(units[rows], return_inverse=True)
+    kept = stream.permutation(of.max() + 1) < len(np.unique(other))
+    rows, of = rows[kept[of]], of[kept[of]]
+    # One row of each unit, then a second, and so on: those of other halves are spread as well.
+    order = np.argsort(of, kind="stable")
+    place = np.empty(len(of), dtype=np.int64)
+    place[order] = np.arange(len(of)) - np.searchsorted(of[order], of[order])
+    return rows[np.argsort(place, kind="stable")[: len(other)]]
 
 
 def _rooted(centre: float, spread: np.ndarray, units: Units) -> Estimate:

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from breadth.analysis.halves import cuts, difference, half_rows, independent_units, numbered_units
+from breadth.analysis.halves import (
+    _thinned,
+    cuts,
+    difference,
+    half_rows,
+    independent_units,
+    numbered_units,
+)
 from breadth.analysis.set_distances import SlicedWasserstein
 
 N = 200
@@ -127,6 +134,28 @@ def test_shares_differ_by_one_at_most():
     shares = np.zeros(3), np.array([0.0, 1.0, 1.0])
     assert difference(*shares, units=units).interval[1] > 1.0
     assert difference(*shares, units=units, most=1.0).interval == (0.0, 1.0)
+
+
+@given(
+    st.lists(st.integers(0, 8), min_size=1, max_size=60),
+    st.lists(st.integers(0, 8), min_size=1, max_size=60),
+    st.integers(0, 99),
+)
+def test_a_thinned_half_is_of_no_more_units_and_rows_than_the_other(units, other, seed):
+    units, other = np.array(units), np.array(other)
+    half = units % 3 != 1
+    if not half.any():
+        return
+    rows = _thinned(units, half, other, np.random.default_rng(seed))
+    assert half[rows].all()
+    assert len(np.unique(rows)) == len(rows)
+    n_units = min(len(np.unique(units[half])), len(np.unique(other)))
+    assert len(np.unique(units[rows])) == min(n_units, len(other))
+    counts = np.unique(units[rows], return_counts=True)[1]
+    available = [np.count_nonzero(units[half] == u) for u in np.unique(units[rows])]
+    assert len(rows) == min(len(other), sum(available))
+    # even: a unit has less than another only where it has no more
+    assert all(c >= counts.max() - 1 or c == n for c, n in zip(counts, available, strict=True))
 
 
 def test_one_unit_has_no_interval():

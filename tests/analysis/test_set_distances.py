@@ -114,6 +114,35 @@ def test_random_halves_are_not_taken_for_shifted(kind):
     assert min(raw) > 0.05  # as they are, all look shifted
 
 
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("kind", ALL, ids=lambda d: type(d).__name__)
+def test_a_small_sample_of_the_same_population_is_not_taken_for_shifted(kind, turned):
+    """Of many columns: its covariance is of low rank, that of the large one is not."""
+    rng = np.random.default_rng(7)
+    seen, found, raw = 0, [], []
+    for _ in range(12):
+        pair = rng.normal(size=(150, 20)), rng.normal(size=(14, 20))
+        a, b = pair[::-1] if turned else pair
+        estimate = kind.estimate(a, b)
+        seen += estimate.interval[0] > 0
+        found.append(estimate.distance)
+        raw.append(kind.prepared(a, b).squared(a, b) ** 0.5)
+    assert seen <= 1
+    assert np.mean(found) < 0.35 * np.mean(raw)
+    moved = kind.estimate(pair[0], pair[1] + 2.0)
+    assert moved.interval[0] > 0
+    if type(kind).__name__ == "Frechet":
+        assert moved.distance == pytest.approx(2 * 20**0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda d: type(d).__name__)
+def test_one_row_of_the_same_population_is_as_near_as_its_like(kind):
+    rng = np.random.default_rng(8)
+    found = [kind.distance(*np.split(rng.normal(size=(41, 5)), [40])) for _ in range(20)]
+    assert 4 <= np.count_nonzero(found) <= 16
+    assert kind.distance(rng.normal(size=(40, 5)), np.full((1, 5), 9.0)) > 4 * np.mean(found)
+
+
 @pytest.mark.parametrize("kind", ALL, ids=lambda d: type(d).__name__)
 def test_rows_that_are_all_the_same_are_defined(kind):
     still = np.full((6, 3), 2.0)
