@@ -48,7 +48,7 @@ def train_potential(
     ----------
     data : ConformerSet
     out : Path
-        Gets ``potential.json``, ``potential.safetensors`` and, while it runs, a checkpoint.
+        Gets ``potential.json``, ``weights.safetensors`` and a checkpoint, ``state.safetensors``.
     configuration : TrainConfiguration
     level : str, optional
         Level of theory to learn; the only one by default.
