@@ -83,10 +83,11 @@ def _stability(
     width = 0.8 / len(methods)
     for m, method in enumerate(methods):
         _, colour, _ = method_look(method)
-        runs = stable.sel({"method": method}).values
+        runs = stable.sel({"method": method})
         at = np.arange(len(systems)) + width * (m - (len(methods) - 1) / 2)
-        axes.bar(at, np.nanmean(runs, axis=1), width=0.9 * width, color=colour, alpha=0.55, lw=0)
-        for x, values in zip(at, runs, strict=True):
+        mean = runs.mean("replicate").values
+        axes.bar(at, mean, width=0.9 * width, color=colour, alpha=0.55, lw=0)
+        for x, values in zip(at, runs.values, strict=True):
             axes.plot(
                 np.full(len(values), x), values, ".", ms=3, color=colour, mec="white", mew=0.3
             )

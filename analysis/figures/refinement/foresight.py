@@ -133,7 +133,8 @@ def applicability(relation: xr.Dataset, *, alpha: float = 0.1, column: Column = 
     (a) Mean error of the share of systems with the least shift, for the measures with the least
     area below the curve, against an order by the error itself and none at all. (b) The share of
     systems whose error stayed below its conformal bound, by kind of shift, unscaled and scaled by
-    the best measure, with 95 % intervals; the line is what was promised.
+    the best measure, chosen on these same systems, with 95 % intervals; the line is what was
+    promised.
 
     Parameters
     ----------

@@ -1,5 +1,6 @@
 """Figures of a study of refinement: drawn from results alone, what they show, what is absent."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from breadth.analysis.figures.refinement import (
     breadth,
     distances,
     draw_refinement,
-    dynamics,
     error_against_shift,
     error_bins,
     error_with_refinement,
@@ -22,6 +22,7 @@ from breadth.analysis.figures.refinement import (
     spectra,
     surfaces,
 )
+from breadth.analysis.figures.refinement import dynamics as draw_dynamics
 from breadth.analysis.figures.style import WIDTH
 
 #: The fixture that each figure draws.
@@ -34,7 +35,7 @@ FIGURES: dict[Callable[..., Figure], str] = {
     breadth: "scored_designs",
     spectra: "spectra",
     surfaces: "surface",
-    dynamics: "dynamics",
+    draw_dynamics: "dynamics",
     distances: "dynamics",
 }
 
@@ -103,6 +104,16 @@ def test_fine_tuning_says_what_test_time_training_is_worth(scored: xr.Dataset) -
     never["group_force_mae"].values[:, index] = 1e-6
     figure = fine_tuning(never)
     assert {t.get_text() for a in figure.axes for t in a.texts} == {"worth > 100 labels"}
+
+
+def test_a_method_without_runs_of_a_system_has_no_bar(dynamics: xr.Dataset) -> None:
+    few = dynamics.copy(deep=True)
+    few["stability_time"].loc[{"method": "test_time", "system": few["system"].values[0]}] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = draw_dynamics(few)
+    bars = np.array([bar.get_height() for bar in figure.axes[-1].patches])
+    assert np.isnan(bars).sum() == 1
 
 
 def test_breadth_orders_designs_by_molecules(scored_designs: xr.Dataset) -> None:
