@@ -90,7 +90,8 @@ class Gfn2:
     def _fill(self, interface: Any, out: LabelWriter) -> None:
         conformers = out.conformers
         calculator, kind = None, None
-        for i in range(len(conformers)):
+        # By molecule, whatever the order: a calculator serves all geometries of one.
+        for i in np.argsort(conformers.molecule, kind="stable").tolist():
             at = conformers.atoms_slice(i)
             positions = conformers.positions[at].astype(np.float64) / units.Bohr
             periodic = bool(conformers.pbc[i].any())
