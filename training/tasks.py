@@ -74,9 +74,10 @@ def prior_rows(data: ConformerSet, level: str, index: np.ndarray) -> tuple[np.nd
     labels = data.labels(level)
     there = (labels.has_energy | labels.has_forces)[rows]
     if not there.any():
+        why = next((labels.faults[i] for i in rows.tolist() if i in labels.faults), "missing")
         raise DataError(
-            f"None of {len(rows)} conformers has labels of the prior {level!r}: all of them are "
-            "missing or failed. Label them with a prior that can treat them, or leave it out."
+            f"None of {len(rows)} conformers has labels of the prior {level!r} ({why}). Label them "
+            "with a prior that can treat them, or leave it out."
         )
     return rows[there], int(np.count_nonzero(~there))
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -191,8 +193,11 @@ def test_failed_prior_labels_are_left_out_and_counted(with_prior):
     assert found.left_out == 3
     without = joint(data, prior=PriorTask(level="soft", train=np.flatnonzero(~bad)))
     assert same(weights(found.potential), weights(without.potential))
-    with pytest.raises(DataError, match="prior 'soft'"):
+    with pytest.raises(DataError, match=r"prior 'soft' \(missing\)"):
         joint(lame, prior=PriorTask(level="soft", train=np.flatnonzero(bad)))
+    told = lame.with_level("soft", replace(lame.labels("soft"), faults={5: "no parameters"}))
+    with pytest.raises(DataError, match=r"prior 'soft' \(no parameters\)"):
+        joint(told, prior=PriorTask(level="soft", train=np.flatnonzero(bad)))
 
 
 def test_contradictions_are_told(with_prior):
