@@ -48,6 +48,22 @@ def add_risk(
     units: str,
     drawn: dict[str, int],
 ) -> None:
+    """Add failures found and risk by coverage to a relation table.
+
+    Parameters
+    ----------
+    table : xarray.Dataset
+        Of :func:`breadth.analysis.relation.relation_table`, with ``measure``.
+    ranked : ndarray, shape (R, S, M)
+        Scores of shift; NaN where unknown.
+    error : ndarray, shape (R, S)
+    hold_out_error : ndarray, shape (R, H), or None
+        In distribution: what a failure is. None: no AUROC.
+    units : str
+        Of the errors.
+    drawn : dict
+        ``n_resamples`` and ``random_state`` of the bootstrap.
+    """
     n_measures = ranked.shape[2]
     kept = np.arange(1, 21) / 20
     threshold = np.full(len(error), np.nan)
@@ -108,6 +124,19 @@ def add_bounds(
     units: str,
     drawn: dict[str, int],
 ) -> None:
+    """Add conformal bounds on a system's error, and how often they held, to a relation table.
+
+    Parameters
+    ----------
+    table, ranked, error, units, drawn
+        As of :func:`add_risk`.
+    hold_out_error : ndarray, shape (R, H)
+        Of the systems that calibrate.
+    hold_out_score : ndarray, shape (R, H, M), or None
+        On the scale of `ranked`; bounds are scaled by them, too.
+    labels : list of str, length S
+        Kind of shift of each system.
+    """
     scalings: list[tuple[str, np.ndarray | None, np.ndarray | None]] = [("none", None, None)]
     names = table["measure"].values.tolist()
     if hold_out_score is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def describe_structures(
         table = members.transpose(1, 0, 2).reshape(len(rows.numbers), -1)
         spread = -CommitteeVariance(n_components=3).fit(table).score_samples(table)
         scalars["committee_variance"] = rows.mean_of_atoms(spread)
-    return StructureRows(**{**vars(rows), "scalars": scalars})
+    return replace(rows, scalars=scalars)
 
 
 def connectivity(conformers: ConformerSet, cutoff: float) -> np.ndarray:
