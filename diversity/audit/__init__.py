@@ -15,9 +15,10 @@ from .labels import missing_labels, net_force, net_torque
 from .leakage import leakage
 from .outliers import energy_outliers
 from .states import changed_bonds, exact_duplicates, spin_parity
+from .torsional import torsional_regions
 from .units import guessed_units
 
-__all__ = ["CHECKS", "audit", "leakage"]
+__all__ = ["CHECKS", "audit", "leakage", "torsional_regions"]
 
 #: The checks, in the order of their entries; one may make two entries.
 CHECKS: tuple[Callable[[ConformerSet], Any], ...] = (

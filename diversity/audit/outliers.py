@@ -113,6 +113,20 @@ def _compositions_apart(
     return found, np.concatenate(groups)
 
 
+def composition_residuals(conformers: ConformerSet, labels: Labels) -> np.ndarray:
+    """Return energies (n,) in eV for each atom, less what a sum over elements gives for them.
+
+    The sum is fitted with least absolute deviations; NaN without an energy.
+    """
+    known = np.flatnonzero(labels.has_energy)
+    residuals = np.full(len(conformers), np.nan)
+    if len(known):
+        share = compositions(conformers)[known] / conformers.counts[known, None]
+        per_atom = labels.energy[known] / conformers.counts[known]
+        residuals[known] = per_atom - share @ _least_absolute(share, per_atom)
+    return residuals
+
+
 def _least_absolute(table: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return the coefficients of least absolute deviations, by iterated weights."""
     weights = np.ones(len(values))

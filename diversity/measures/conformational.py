@@ -124,7 +124,7 @@ def conformational_measures(
     found: list[dict[str, float]] = []
     left_out: list[str | None] = []
     reasons: Counter[str] = Counter()
-    for graph, rows, positions, atoms in _molecules(conformers, seed):
+    for graph, rows, positions, atoms in molecule_frames(conformers, seed):
         found.append({})
         left_out.append(
             "single conformer" if len(rows) < 2 else "periodic" if graph.origin == "none" else None
@@ -165,7 +165,7 @@ def conformational_measures(
     return report
 
 
-def _molecules(
+def molecule_frames(
     conformers: ConformerSet, seed: int
 ) -> Iterator[tuple[MolecularGraph, np.ndarray, np.ndarray, np.ndarray]]:
     """Yield graph, sampled conformers (C,), positions (C, N, 3) and atoms (C, N) of each molecule.

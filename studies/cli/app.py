@@ -76,12 +76,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
         """Say what is in data sets, what is wrong with them, and what they share.
 
         Molecules, conformers, elements, labels by level of theory; an audit of labels, geometries
-        and states that names the worst records; of several files, the conformers, molecules and
-        scaffolds in both of each pair.
+        and states that names the worst records; minima of torsions that no conformer visits; of
+        several files, the conformers, molecules and scaffolds in both of each pair.
 
         Example: `breadth describe aspirin.npz --json`
 
-        Example: `breadth describe train.xyz test.xyz`""",
+        Example: `breadth describe train.xyz test.xyz --figures audit`""",
     ),
     "map": (
         "maps",

@@ -16,6 +16,7 @@ def describe(
     identity: str = "auto",
     skip_bad: Annotated[bool, Parameter(negative="")] = False,
     audit: bool = True,
+    figures: Path | None = None,
 ) -> None:
     """Say what is in data sets, what is wrong with them, and what they share.
 
@@ -33,18 +34,23 @@ def describe(
     skip_bad
         Leave records out that cannot be read, and count them, instead of stopping.
     audit
-        Check labels, geometries and states, and what the files share.
+        Check labels, geometries, states and torsions, and what the files share.
+    figures
+        Folder for figures of the audit: labels and who stands out, nearest frames, torsions, and
+        what the files share.
     """
     from ...diversity import ConfigurationError, read
-    from ...diversity.audit import CHECKS, leakage
-    from ...diversity.audit import audit as audit_set
+    from ...diversity.audit import CHECKS
     from ...diversity.describe import describe as describe_set
-    from .console import emit_json, listing, progress_bar, table
+    from ..auditing import audit_set, draw_figures, leakage
+    from .console import emit_json, listing, output, progress_bar, table
 
     if not files:
         raise ConfigurationError("Name at least one file: breadth describe FILE …")
     if len(set(files)) < len(files):
         raise ConfigurationError("A file is named twice. Name each file once.")
+    if figures is not None and not audit:
+        raise ConfigurationError("--figures are those of the audit, which --no-audit leaves out.")
     sets = {
         str(path): read(path, level=level, identity=identity, skip_bad=skip_bad) for path in files
     }
@@ -52,27 +58,33 @@ def describe(
     shared: list[dict[str, Any]] = []
     with progress_bar() as show:
         steps = itertools.count()
-        total = len(sets) * len(CHECKS) + len(sets) * (len(sets) - 1) // 2
+        total = len(sets) * (len(CHECKS) + 1) + len(sets) * (len(sets) - 1) // 2
+        total += len(sets) * (figures is not None)
 
         def tell(step: str) -> None:
             show("audit", next(steps), total)
 
         for name, conformers in sets.items():
-            found = {"audit": audit_set(conformers, progress=tell)} if audit else {}
+            found = audit_set(conformers, tell) if audit else {}
             described.append({"file": name, **describe_set(conformers), **found})
         if audit and len(sets) > 1:
             shared = leakage(sets, progress=tell)
+        drawn: list[Path] = []
+        if figures is not None:
+            drawn = draw_figures(sets, described, shared, figures, tell)
+    paths = {"figures": [str(path) for path in drawn]} if figures is not None else {}
     if json:
         several = {"files": described, **({"leakage": shared} if audit else {})}
-        emit_json(described[0] if len(described) == 1 else several)
+        emit_json({**(described[0] if len(described) == 1 else several), **paths})
         return
     for content in described:
         # What a level tells stands there, and need not be said twice.
         said = {"file", "units", "energy_range", "force_range", "force_norm_range", "n_periodic"}
-        said |= {"audit"}
+        said |= {"audit", "torsional_regions"}
         listing({k: v for k, v in content.items() if k not in said}, content["file"])
         if audit:
-            table(["audit", "verdict", "worst records"], _verdicts(content["audit"]), left=3)
+            rows = [*_verdicts(content["audit"]), _torsions(content["torsional_regions"])]
+            table(["audit", "verdict", "worst records"], rows, left=3)
     if shared:
         columns = ("conformers", "near_conformers", "conflicts", "molecules", "scaffolds")
         rows = [
@@ -84,6 +96,9 @@ def describe(
         ]
         names = ["", *(column.replace("_", " ") for column in columns)]
         table(names, rows, "what two files share")
+    for path in drawn:
+        if path.suffix == ".png":
+            output().print(f"{path} (PDF beside it)", markup=False, soft_wrap=True)
 
 
 def _verdicts(entries: list[dict[str, Any]]) -> list[list[str]]:
@@ -99,6 +114,18 @@ def _verdicts(entries: list[dict[str, Any]]) -> list[list[str]]:
             worst += f" (then #{', #'.join(others)})"
         rows.append([entry["check"].replace("_", " "), verdict, worst or entry["note"]])
     return rows
+
+
+def _torsions(found: dict[str, Any]) -> list[str]:
+    """Return the line of the torsional regions that no conformer visits."""
+    name, worst = "torsional regions", found["worst"][:1]
+    if not found["n_judged"]:
+        note = found["note"] or "no torsion with enough conformers, of those that the library knows"
+        return [name, "not judged", note]
+    if not worst:
+        return [name, "ok", found["note"]]
+    verdict = f"{found['n_missing']} of {found['n_judged']} torsions"
+    return [name, verdict, f"{worst[0]['molecule']}: {worst[0]['what']}"]
 
 
 def convert(

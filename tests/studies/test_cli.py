@@ -146,6 +146,18 @@ def test_a_design_that_the_pool_cannot_fill(pool, tmp_path, run_breadth):
     assert not (tmp_path / "design").exists()
 
 
+def test_describe_draws_the_audit(pool, tmp_path, run_breadth):
+    out, _, _ = pool
+    told = json.loads(
+        run_breadth("describe", out / "pool", "--figures", tmp_path / "audit", "--json").stdout
+    )
+    assert {Path(path).name for path in told["figures"]} >= {"labels.png", "nearest_frames.pdf"}
+    assert all(Path(path).stat().st_size > 2000 for path in told["figures"])
+    assert told["torsional_regions"]["n_torsions"] == 0  # of ethanol and its like
+    refused = run_breadth("describe", out / "pool", "--no-audit", "--figures", "x", check=False)
+    assert "--no-audit" in refused.stderr
+
+
 def test_train_evaluate_and_go_on_after_an_end(pool, tmp_path, run_breadth):
     out, _, _ = pool
     model = tmp_path / "model"
