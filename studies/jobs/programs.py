@@ -76,11 +76,16 @@ def program(name: str) -> Program:
     )
 
 
+#: Functionals that ORCA names together with their dispersion, of which they are a part.
+_WITH_DISPERSION = ("b97", "b97m", "wb97x", "wb97m")
+
+
 def _orca(structure: Structure, level: str, keywords: str) -> str:
     method, _, basis = level.partition("/")
     # Dispersion stands behind the method in a level's name, and is a word of its own in ORCA.
     head, _, tail = method.rpartition("-")
-    words = [head, tail] if tail in ("d3", "d3bj", "d3zero", "d4") else [method]
+    apart = tail in ("d3", "d3bj", "d3zero", "d4") and head not in _WITH_DISPERSION
+    words = [head, tail] if apart else [method]
     task = "EnGrad" if len(structure.numbers) > 1 else "SP"
     line = " ".join(filter(None, ["!", *words, basis, task, keywords]))
     rows = [

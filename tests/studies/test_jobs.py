@@ -172,6 +172,21 @@ def test_orca_inputs_and_outputs(conformers, tmp_path):
     assert [name for name, _ in collect_jobs(folder).failed] == [names[0]]
 
 
+@pytest.mark.parametrize(
+    ("level", "words"),
+    [
+        ("wb97m-d3bj/def2-tzvppd", "wb97m-d3bj def2-tzvppd"),  # of SPICE
+        ("b97-d3/def2-svp", "b97-d3 def2-svp"),
+        ("cam-b3lyp-d4/def2-svp", "cam-b3lyp d4 def2-svp"),
+        ("r2scan-3c", "r2scan-3c"),
+    ],
+)
+def test_orca_is_told_dispersion_as_it_names_it(level, words, conformers, tmp_path):
+    write_jobs(conformers.select([0]), tmp_path / "jobs", by="orca", level=level, atoms=False)
+    (text,) = [path.read_text() for path in (tmp_path / "jobs").rglob("orca.inp")]
+    assert text.startswith(f"! {words} EnGrad\n")
+
+
 def test_bad_input(conformers, tmp_path):
     with pytest.raises(ConfigurationError, match="no program 'gaussian'"):
         write_jobs(conformers, tmp_path / "x", by="gaussian", level="pbe/def2-svp")
