@@ -7,6 +7,8 @@ The label of a conformer depends on nothing but the conformer, neither on order 
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -16,7 +18,7 @@ from ase import Atoms, units
 from ase.stress import voigt_6_to_full_3x3_stress
 from rdkit import rdBase
 from rdkit.Chem import rdForceFieldHelpers
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from ..diversity.bonds import covalent_bonds
 from ..diversity.conformers import ConformerSet, Labels
@@ -83,7 +85,7 @@ class Gfn2:
         out = LabelWriter(conformers)
         # Molecules of this size run slower on two threads than on one, and with one thread the
         # sums have one order. The limit ends with the call: others keep their threads.
-        with threadpool_limits(1):
+        with _one_thread():
             self._fill(interface, out)
         return out.labels()
 
@@ -164,6 +166,12 @@ class Mmff94:
         out = LabelWriter(conformers)
         for row in np.unique(conformers.molecule):
             members = np.flatnonzero(conformers.molecule == row)
+            crystals = members[conformers.pbc[members].any(axis=1)]
+            why = f"{self.name} is for molecules: the structure is periodic"
+            out.faults.update(dict.fromkeys(crystals.tolist(), why))
+            members = np.setdiff1d(members, crystals)
+            if not len(members):
+                continue
             molecule = _matching_molecule(conformers, int(row), members)
             first = conformers.positions[conformers.atoms_slice(int(members[0]))]
             with rdBase.BlockLogs():
@@ -318,6 +326,20 @@ def _order_message(key: str, smiles: str) -> str:
         "(heavy atoms as written, then hydrogens), so a force field would join the wrong ones. "
         "Write its geometries in that order, or label it with gfn2."
     )
+
+
+def _one_thread() -> Any:
+    """Return a context with one thread of each numeric library."""
+    return _threads(len(sys.modules)).limit(limits=1)
+
+
+@functools.lru_cache(maxsize=1)
+def _threads(n_modules: int) -> Any:
+    """Return a controller of the libraries that are loaded, which takes longer than a label.
+
+    It is made again when modules have been loaded, since libraries come with them.
+    """
+    return ThreadpoolController()
 
 
 def _tblite() -> Any:

@@ -270,3 +270,18 @@ def test_joining_chunks_keeps_faults_in_place() -> None:
     joined = join_labels(parts, {})
     assert list(joined.faults) == [2]
     assert len(joined.forces) == 9
+
+
+def test_gfn_runs_on_one_thread_and_gives_the_others_back() -> None:
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    from breadth.sampling import engines
+
+    engines._tblite()
+    with threadpool_limits(2):
+        before = [one["num_threads"] for one in threadpool_info()]
+        for _ in range(2):  # the second time from what was found the first time
+            with engines._one_thread():
+                assert {one["num_threads"] for one in threadpool_info()} == {1}
+            assert [one["num_threads"] for one in threadpool_info()] == before
+    assert 2 in before
