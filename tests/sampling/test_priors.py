@@ -82,6 +82,17 @@ def test_a_force_field_needs_no_smiles_where_the_geometry_tells(labelled, engine
     np.testing.assert_allclose(found.forces, known.forces, atol=1e-6)
 
 
+@pytest.mark.parametrize("engine", [Mmff94(), Uff()])
+def test_a_force_field_of_molecules_takes_no_crystal(labelled, engine):
+    pbc = np.zeros((len(labelled), 3), dtype=bool)
+    pbc[[0, 30]] = True
+    boxed = replace(labelled, cell=np.tile(20 * np.eye(3), (len(labelled), 1, 1)), pbc=pbc)
+    found = label_chunk(boxed, engine)
+    assert np.flatnonzero(~found.has_forces).tolist() == [0, 30]
+    assert found.faults[30] == f"{engine.name} is for molecules: the structure is periodic"
+    np.testing.assert_array_equal(found.energy[1:30], label_chunk(labelled, engine).energy[1:30])
+
+
 def test_a_geometry_that_no_bonds_fit_is_told(labelled):
     start = nameless(labelled.select([0]))
     apart = replace(start, positions=start.positions * 1.6)
