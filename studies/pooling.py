@@ -10,7 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from ase.data import atomic_numbers
 from pydantic import Field
 from rdkit import Chem
@@ -122,12 +121,12 @@ class PoolSection(Section):
         return list(islice(in_order(seed, fitting, of_library=False), at_most))
 
     def _fits(self, molecule: Molecule) -> bool:
-        if self.min_rotatable_bonds:
-            read = Chem.MolFromSmiles(molecule.smiles)
-            if rdMolDescriptors.CalcNumRotatableBonds(read) < self.min_rotatable_bonds:
-                return False
-        allowed = [atomic_numbers[symbol] for symbol in self.elements]
-        return not allowed or bool(np.isin(molecule.numbers, allowed).all())
+        # Not by the molecule itself, whose stereochemistry would be settled first.
+        read = Chem.MolFromSmiles(molecule.smiles)
+        if rdMolDescriptors.CalcNumRotatableBonds(read) < self.min_rotatable_bonds:
+            return False
+        allowed = {atomic_numbers[symbol] for symbol in self.elements}
+        return not allowed or {a.GetAtomicNum() for a in Chem.AddHs(read).GetAtoms()} <= allowed
 
     def digest(self) -> str:
         """Return what identifies the source of the molecules in a plan."""
