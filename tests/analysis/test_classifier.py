@@ -50,6 +50,16 @@ def test_halves_of_one_sample_cover_zero(rng):
     assert seen <= 2
 
 
+def test_few_units_beside_many_are_not_taken_for_shifted(rng):
+    """What the folds' models share moves all of their scores alike."""
+    units = numbered_units(np.arange(12), 12 + np.arange(150))
+    seen = 0
+    for _ in range(80):
+        a, b = rng.normal(size=(12, 3)), rng.normal(size=(150, 3))
+        seen += ClassifierTwoSample().estimate(a, b, units=units)[0].interval[0] > 0
+    assert seen <= 2  # one in forty
+
+
 def test_few_rows_give_no_bound_beyond_what_there_is(rng):
     a, b = rng.normal(size=(8, 2)), rng.normal((1.5, 0.0), size=(8, 2))
     units = numbered_units(np.arange(8), 8 + np.arange(8))
