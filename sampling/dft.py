@@ -34,7 +34,8 @@ class Dft:
     name : str
         The level of theory, ``[df-]FUNCTIONAL[-DISPERSION]/BASIS``, such as
         ``b3lyp-d3bj/6-31g*``: names of PySCF's functionals and basis sets, and a dispersion
-        correction out of `DISPERSIONS`. ``df-`` asks for density fitting.
+        correction out of `DISPERSIONS`. ``df-`` asks for density fitting. Programs may mean other
+        functionals by one name: PySCF's B3LYP has VWN's RPA fit, as Gaussian's, ORCA's has VWN5.
     grid_level : int
         Integration grid, 0 to 9.
     convergence : float

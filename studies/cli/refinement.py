@@ -69,7 +69,7 @@ def refinement(
         return
     print_gains(results)
     for text in warnings(results):
-        output().print(f"[bold]warning:[/] {text}", soft_wrap=True)
+        output().print(f"warning: {text}", markup=False, soft_wrap=True)
     output().print("\nFigures (PDF beside each PNG):")
     for figure in figures:
         output().print(f"  {figure}", soft_wrap=True)

@@ -78,11 +78,16 @@ def write_jobs(
     Raises
     ------
     ConfigurationError
-        If the program is unknown or the folder exists.
+        If the program is unknown, the level not one of a program, or the folder exists.
     DataError
         If a structure is periodic, or all have their labels.
     """
     runs = program(by)
+    if level.startswith("df-"):
+        raise ConfigurationError(
+            f"{level!r}: ask the program for density fitting by --keywords, and name the level "
+            "without 'df-'."
+        )
     check_folder(out)
     if out.exists():
         raise ConfigurationError(f"{out} exists already. Remove it, or name another folder.")

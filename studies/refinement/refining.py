@@ -233,12 +233,12 @@ def _refine(
         nothing = Labels.empty(len(system), system.n_atoms)
         methods = [method, *(["both"] if "radius" in asked else [])]
         return dict.fromkeys(methods, nothing), {"failed": str(error)}, potential
-    watched = found.history["watched_loss"]
+    looks, watched = found.history["check_step"], found.history["watched_loss"]
     told = {
         "steps": found.steps,
         "stopped": found.stopped,
         "left_out": found.left_out,
-        "watched_loss": [float(watched[0]), float(watched.min())],
+        "watched_loss": [float(watched[0]), float(watched[looks == found.steps][0])],
     }
     done = {method: predict(found.potential, system, level=level)}
     if "radius" in asked:

@@ -190,6 +190,8 @@ def test_orca_is_told_dispersion_as_it_names_it(level, words, conformers, tmp_pa
 def test_bad_input(conformers, tmp_path):
     with pytest.raises(ConfigurationError, match="no program 'gaussian'"):
         write_jobs(conformers, tmp_path / "x", by="gaussian", level="pbe/def2-svp")
+    with pytest.raises(ConfigurationError, match="without 'df-'"):
+        write_jobs(conformers, tmp_path / "x", by="orca", level="df-pbe/def2-svp")
     with pytest.raises(ConfigurationError, match="JSON object"):
         write_jobs(conformers, tmp_path / "x", by="qcengine:psi4", level="hf/x", keywords="a b")
     assert not (tmp_path / "x").exists()

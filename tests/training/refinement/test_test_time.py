@@ -123,6 +123,14 @@ def test_stops_at_once_where_nothing_can_be_learnt(world):
     assert same(weights(found.potential), weights(again.potential))
 
 
+def test_the_prior_loss_of_many_molecules_does_not_depend_on_their_order(world):
+    """Energies lose their molecule's mean within a batch, wherever its structures stand."""
+    data, potential, _ = world
+    mixed = data.select(np.argsort(np.arange(len(data)) % 7, kind="stable"))
+    ordered = prior_loss(potential, data, prior_level="soft")
+    assert prior_loss(potential, mixed, prior_level="soft") == pytest.approx(ordered, rel=1e-6)
+
+
 def test_stops_where_a_system_is_as_familiar_as_the_training_set(world):
     data, potential, new = world
     free = adapt(potential, data, prior_level="soft", index=new, config=STEPS)
