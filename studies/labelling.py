@@ -195,8 +195,14 @@ def _joined(
 ) -> Labels:
     """Return labels of all conformers at a level: those that were there, and the new ones."""
     before = data.levels.get(level) or Labels.empty(len(data), data.n_atoms)
-    energy, forces = before.energy.copy(), before.forces.astype(np.float64)
-    has_energy, has_forces = before.has_energy.copy(), before.has_forces.copy()
+    made: dict[str, Any] = {
+        "energy": before.energy.copy(),
+        "forces": before.forces.astype(np.float64),
+        "stress": np.zeros((len(data), 3, 3)) if before.stress is None else before.stress.copy(),
+        "has_energy": before.has_energy.copy(),
+        "has_forces": before.has_forces.copy(),
+        "has_stress": before.has_stress.copy(),
+    }
     rows: dict[bytes, list[int]] = {}
     for row, name in enumerate(data.id.tolist()):
         rows.setdefault(name, []).append(row)
@@ -207,20 +213,15 @@ def _joined(
         labels = found.labels(level)
         for i, name in enumerate(found.id.tolist()):
             for row in rows[name]:
-                energy[row], forces[data.atoms_slice(row)] = (
-                    labels.energy[i],
-                    labels.forces[found.atoms_slice(i)],
-                )
-                has_energy[row] = has_forces[row] = True
-    return Labels(
-        energy=energy,
-        forces=forces,
-        stress=before.stress,
-        has_energy=has_energy,
-        has_forces=has_forces,
-        has_stress=before.has_stress,
-        reference_energies={**before.reference_energies, **reference_energies},
-    )
+                made["forces"][data.atoms_slice(row)] = labels.forces[found.atoms_slice(i)]
+                made["energy"][row] = labels.energy[i]
+                made["has_energy"][row] = made["has_forces"][row] = True
+                if labels.stress is not None:
+                    made["stress"][row] = labels.stress[i]
+                    made["has_stress"][row] = labels.has_stress[i]
+    if not made["has_stress"].any():
+        del made["stress"], made["has_stress"]
+    return Labels(**made, reference_energies={**before.reference_energies, **reference_energies})
 
 
 def _kind(reason: str) -> str:

@@ -6,12 +6,14 @@ import gzip
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rdkit import Chem
 
 from breadth.diversity.errors import ConfigurationError, DataError
+from breadth.diversity.randomness import generator
 from breadth.sampling.libraries import LIBRARIES, library_molecules
 from breadth.sampling.molecules import Molecule, bundled_molecules, read_smiles
 from breadth.sampling.standardization import standardize
@@ -102,6 +104,28 @@ def test_company_changes_no_molecule_and_a_second_time_nothing(
     again = standardize("it", standard.smiles)
     assert again.smiles == standard.smiles
     assert set(again.changes) <= {"stereochemistry settled"}
+
+
+def test_damaged_smiles_are_read_or_named() -> None:
+    stream = generator(0, "damaged smiles")
+    letters = np.array(list("CNOHFclnos[]()=#@+-.123%/\\*:$~ \x00é"))
+    n_read, refused = 0, []
+    sources = [*ODD, *KEPT]
+    for _ in range(500):
+        text = list(sources[int(stream.integers(len(sources)))])
+        for _ in range(int(stream.integers(1, 4))):
+            at = int(stream.integers(len(text)))
+            text[at] = str(stream.choice(letters)) * int(stream.integers(3))
+            text = list("".join(text)) or ["C"]
+        try:
+            smiles, _ = standardize("it", "".join(text))
+        except DataError as error:
+            refused.append(str(error))
+        else:
+            assert len(Chem.GetMolFrags(Chem.MolFromSmiles(smiles))) == 1
+            n_read += 1
+    assert min(n_read, len(refused)) > 50
+    assert all(message.startswith("it: ") for message in refused)
 
 
 def test_a_file_tells_what_became_of_its_lines(tmp_path: Path) -> None:

@@ -12,10 +12,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.build import bulk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from breadth.diversity import ConfigurationError, DataError, Labels, concat, read, write
+from breadth.diversity import (
+    ConfigurationError,
+    ConformerSet,
+    DataError,
+    Labels,
+    concat,
+    read,
+    write,
+)
 from breadth.sampling import Gfn1, Gfn2, Mmff94, Molecule, label_chunk, sample_geometries
 from breadth.studies import costs, pricing
 from breadth.studies.costs import CostModel, chunks, law, seconds, size
@@ -82,6 +91,16 @@ def test_failures_are_told_and_masked(data, tmp_path: Path) -> None:
     assert "atoms on top of each other" in told["first_failures"][record]
     labels = read(tmp_path / "out" / "labelled").labels("gfn1")
     assert np.flatnonzero(~labels.has_energy).tolist() == [0]
+
+
+def test_crystals_get_stresses(tmp_path: Path) -> None:
+    crystal = bulk("NaCl", "rocksalt", a=5.6)
+    crystal.rattle(0.05, seed=1)
+    made = ConformerSet.from_ase([crystal])
+    label_set(made, LabelConfiguration(engine="gfn1"), tmp_path / "out")
+    labels = read(tmp_path / "out" / "labelled").labels("gfn1")
+    assert labels.has_stress.tolist() == [True]
+    assert np.array_equal(labels.stress, Gfn1()(replace(made, levels={})).stress)
 
 
 def test_other_data_or_another_level_do_not_go_on(data, tmp_path: Path) -> None:
