@@ -96,7 +96,7 @@ def run_scores(unit: Unit, store: Store, folder: Path) -> None:
     )
     if len(members) > 1:
         # Of the reference it is not read: members on their own training sets agree too well.
-        spread = _mean_norm(members.std(0, ddof=1), tested)
+        spread = _mean_norm(members.std(0), tested)
         reference = _with(reference, "committee_variance", np.zeros(len(train)))
         new = _with(new, "committee_variance", spread)
     wanted = [m for m in asked["measures"] or MEASURES if m != "force_norm"]
