@@ -10,14 +10,12 @@ from .geometries import GeometrySettings, sample_geometries
 from .hessians import relax, sample_modes
 from .high_forces import high_forces
 from .labels import isolated_atom_energies, join_labels, label, label_chunk
-from .libraries import library_molecules
 from .molecules import Molecule, bundled_molecules, read_smiles
 from .scans import stretch_bonds, stretch_scan
 from .selecting import select
 from .selectors import Selector
 from .sources import SourceSettings, sample_source
 from .splits import HoldOuts, Partition
-from .standardization import standardize
 from .torsion_scans import torsion_drive, torsion_scan
 
 __all__ = [
@@ -46,7 +44,6 @@ __all__ = [
     "join_labels",
     "label",
     "label_chunk",
-    "library_molecules",
     "read_smiles",
     "relax",
     "run_dynamics",
@@ -55,7 +52,6 @@ __all__ = [
     "sample_modes",
     "sample_source",
     "select",
-    "standardize",
     "stretch_bonds",
     "stretch_scan",
     "torsion_drive",
