@@ -54,9 +54,15 @@ def parity_points(
         energy = values[rows[chosen]]
         energies.append(energy - mean_by_molecule(energy, molecule, len(names))[molecule])
     return {
-        "forces": (forces[0], forces[1]),
-        "conformational_energies": (energies[0], energies[1]),
+        "forces": _known(*forces),
+        "conformational_energies": _known(*energies),
     }
+
+
+def _known(reference: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Leave out what was not predicted, as models made elsewhere may do."""
+    there = np.isfinite(predicted)
+    return reference[there], predicted[there]
 
 
 def parity_statistics(reference: np.ndarray, predicted: np.ndarray) -> dict[str, float]:

@@ -16,7 +16,7 @@ from .errors import (
 from .predictions import CELL, check_predictions
 
 
-class _Tables:
+class ErrorTables:
     """Errors of every (model, test set, molecule), and what cheap predictions reach there."""
 
     NAMES = ("force_mae", "energy_mae_per_atom", "conformational_energy_mae")
@@ -115,7 +115,7 @@ def measure_errors(
         The predictions are incomplete or not in the agreed layout.
     """
     check_predictions(predictions)
-    tables = _Tables(predictions, minimum_conformers)
+    tables = ErrorTables(predictions, minimum_conformers)
     bootstrap = CrossedBootstrap(n_resamples=n_resamples, random_state=random_state)
     full, quarter = (predictions[n].values for n in ("model_of", "model_of_quarter"))
     results = xr.Dataset(
@@ -134,9 +134,12 @@ def measure_errors(
     cells = ("design", "replicate", "test_set")
     by_design = {n: tables.by_design(n, full) for n in tables.tables}
     for name, table in by_design.items():
-        results[name] = (cells, _mean(table))
+        results[name] = (cells, mean_over_molecules(table))
     results["relative_force_mae"] = results["force_mae"] / results["zero_force_mae"]
-    results["force_mae_quarter"] = (cells, _mean(tables.by_design("force_mae", quarter)))
+    results["force_mae_quarter"] = (
+        cells,
+        mean_over_molecules(tables.by_design("force_mae", quarter)),
+    )
     for name, counts in (
         ("n_test_molecules", tables.n_molecules),
         ("n_test_structures", tables.n_structures),
@@ -166,7 +169,7 @@ def measure_errors(
     return results
 
 
-def _mean(table: np.ndarray) -> np.ndarray:
+def mean_over_molecules(table: np.ndarray) -> np.ndarray:
     """Average over the last axis, molecules, among those that are not NaN."""
     present = np.isfinite(table)
     count, total = present.sum(axis=-1), np.where(present, table, 0.0).sum(axis=-1)

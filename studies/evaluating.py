@@ -101,12 +101,7 @@ def evaluate_predictions(
         return None
     part, atoms = data.select(rows), ragged_index(data.offsets, rows)[0]
     labels, predicted = labels.select(rows, atoms), predicted.select(rows, atoms)
-    if _same(predicted, labels, part):
-        raise DataError(
-            f"The predictions in {path} equal the labels to the last digit: they are the labels. "
-            "Name the keys of the predictions, such as --energy-key MACE_energy --forces-key "
-            "MACE_forces."
-        )
+    refuse_labels(path, predicted, labels, part)
     return {
         "predictions": str(path),
         "level": level or next(iter(data.levels)),
@@ -116,12 +111,17 @@ def evaluate_predictions(
     }
 
 
-def _same(predicted: Labels, labels: Labels, data: ConformerSet) -> bool:
-    """Tell whether all that is both predicted and labelled is equal."""
+def refuse_labels(path: Path, predicted: Labels, labels: Labels, data: ConformerSet) -> None:
+    """Raise `DataError` if all that is both predicted and labelled is equal."""
     energetic = predicted.has_energy & labels.has_energy
     forced = (predicted.has_forces & labels.has_forces)[data.atom_conformer]
-    return (
+    if (
         bool(energetic.any() or forced.any())
         and np.array_equal(predicted.energy[energetic], labels.energy[energetic])
         and np.array_equal(predicted.forces[forced], labels.forces[forced])
-    )
+    ):
+        raise DataError(
+            f"The predictions in {path} equal the labels to the last digit: they are the labels. "
+            "Name the keys of the predictions, such as --energy-key MACE_energy --forces-key "
+            "MACE_forces."
+        )

@@ -1,5 +1,6 @@
 """Figures: functions from results to a matplotlib Figure. They compute no error."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import xarray as xr
@@ -38,6 +39,7 @@ def draw_all(
     *,
     column: Column = "single",
     test_set: str = "unseen_molecules",
+    outside: Mapping[str, xr.Dataset] | None = None,
 ) -> list[Path]:
     """Draw every figure of a study and write each as PDF and PNG.
 
@@ -55,6 +57,9 @@ def draw_all(
         Width, 3.35 or 7.0 in.
     test_set : str
         The one shown in the map and the parity plot.
+    outside : mapping of str to xarray.Dataset, optional
+        Models made elsewhere, for the parity plot; see :func:`parity`. Their errors stand in
+        results, from :func:`breadth.analysis.outside.outside_errors`.
 
     Returns
     -------
@@ -76,7 +81,7 @@ def draw_all(
     name = "measure_error_correlation"
     if name in results and results[name].notnull().any():
         figures["measures"] = measures(results, column=column)
-    figures["parity"] = parity(predictions, test_set=test_set, column=column)
+    figures["parity"] = parity(predictions, test_set=test_set, column=column, outside=outside or {})
     figures["pool"] = pool(contents, column=column)
     figures["training_curves"] = training_curves(results, curves, column=column)
     written: list[Path] = []

@@ -1,6 +1,7 @@
 """Predicted against reference forces and conformational energies."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import xarray as xr
@@ -25,6 +26,7 @@ def parity(
     test_set: str = "unseen_molecules",
     replicate: int = 0,
     column: Column = "single",
+    outside: Mapping[str, xr.Dataset] = MappingProxyType({}),
 ) -> Figure:
     """Draw densities of predicted against reference values, one column of panels per design.
 
@@ -45,28 +47,40 @@ def parity(
         Which replicate's model.
     column : {'single', 'double'}
         Width, 3.35 or 7.0 in.
+    outside : mapping of str to xarray.Dataset, optional
+        Models made elsewhere, by name: the predictions of the study with theirs in place of every
+        model's own. Each has a column of panels, on the test set of the last design.
     """
     if designs is None:
         present = set(predictions["experiment"].values.astype(str).tolist())
         experiments = [e for e in EXPERIMENTS if e in present][: 1 if column == "single" else 2]
         grids = [grid(predictions, experiment) for experiment in experiments]
         designs = [int(rows[i]) for rows in grids if rows.size for i in (0, -1)]
+        if outside and column == "single":
+            designs = designs[-1:]
     points = [parity_points(predictions, d, test_set, replicate=replicate) for d in designs]
+    last = designs[-1] if len(designs) else 0
+    points += [parity_points(one, last, test_set, replicate=replicate) for one in outside.values()]
+    names = list(outside)
+    narrow = len(points) > {"single": 2, "double": 4}[column]
+    size = 4.5 if narrow else 6.0
     with paper():
         figure = new_figure(column, 3.5 if column == "single" else 3.7)
-        panels = figure.subplots(2, len(designs), squeeze=False)
+        panels = figure.subplots(2, len(points), squeeze=False)
         for row, (key, quantity, unit, small_unit) in enumerate(_ROWS):
             extent = max(np.abs(np.concatenate(p[key])).max(initial=0.0) for p in points)
             for index, axes in enumerate(panels[row]):
-                _panel(axes, *points[index][key], extent, small_unit)
-                if row == 0:
+                _panel(axes, *points[index][key], extent, small_unit, size)
+                if row == 0 and index >= len(designs):
+                    axes.set_title(names[index - len(designs)], fontsize=7.5)
+                elif row == 0:
                     m, c = (predictions[n].values[designs[index]] for n in _COUNTS)
                     by = [str(predictions[n].values[designs[index]]) for n in _SELECTORS]
                     named = [words(name) for name in by if name != "random"]
                     axes.set_title("\n".join([f"{m:g} × {c:g}", *named]), fontsize=7.5)
                 if index == 0:
                     axes.set_ylabel(f"Predicted {quantity} ({unit})")
-                axes.set_xlabel(f"Reference ({unit})")
+                axes.set_xlabel(f"Reference ({unit})", fontsize=size + 1.5)
         figure.align_ylabels(panels[:, 0])
         figure.suptitle(
             f"Molecules × conformers in training; tested on {words(test_set)}", fontsize=7.5
@@ -81,7 +95,7 @@ _PAD = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.75}
 
 
 def _panel(
-    axes: Axes, reference: np.ndarray, predicted: np.ndarray, extent: float, unit: str
+    axes: Axes, reference: np.ndarray, predicted: np.ndarray, extent: float, unit: str, size: float
 ) -> None:
     axes.set_box_aspect(1)
     if not reference.size:
@@ -108,7 +122,7 @@ def _panel(
         f"MAE {found['mae'] * MILLI:.0f} {unit}\nRMSE {found['rmse'] * MILLI:.0f} {unit}",
         transform=axes.transAxes,
         va="top",
-        fontsize=6,
+        fontsize=size,
         bbox=_PAD,
     )
     axes.text(
@@ -117,6 +131,6 @@ def _panel(
         f"r = {found['r']:.3f}\nslope {found['slope']:.2f}",
         transform=axes.transAxes,
         ha="right",
-        fontsize=6,
+        fontsize=size,
         bbox=_PAD,
     )

@@ -53,7 +53,8 @@ def error_against_molecules(results: xr.Dataset, *, column: Column = "single") -
     """Draw errors at a fixed budget over the number of molecules (log–log).
 
     One line per test set: the mean over replicates with its 95 % interval, each replicate as a
-    tick, hollow where the design is undertrained. The upper axis gives conformers per molecule.
+    tick, hollow where the design is undertrained. Models made elsewhere are dotted. The upper axis
+    gives conformers per molecule.
     Single column: forces; double: forces and conformational energies.
 
     Parameters
@@ -90,6 +91,8 @@ def _draw(results: xr.Dataset, experiment: str, column: Column) -> Figure:
             key["undertrained: rank differs at ¼ of the updates"] = Line2D(
                 [], [], marker="o", mfc="white", mec=GREY, color=GREY, lw=0
             )
+        for name, marker in _outside(results):
+            key[name] = Line2D([], [], marker=marker, color=GREY, lw=0.8, ls=":")
         figure.legend(
             list(key.values()),
             list(key),
@@ -113,6 +116,7 @@ def _panel(
     mean = (results[quantity.name].mean("replicate").values * MILLI)[designs]
     shown = [t for t in range(mean.shape[1]) if np.isfinite(mean[:, t]).any()]
     ends = []
+    others: list[np.ndarray] = []
     for place, t in enumerate(shown):
         colour, marker = CYCLE[t % len(CYCLE)], MARKERS[t % len(MARKERS)]
         # Lines are set apart sideways by a few per cent, so that bars do not hide each other.
@@ -143,7 +147,14 @@ def _panel(
         name = results["test_set"].values[t]
         ends.append((mean[known, t][-1], words(name), colour))
 
+        for number, (_, sign) in enumerate(_outside(results)):
+            theirs = results[f"outside_{quantity.name}"][number].mean("replicate").values
+            theirs = theirs[designs, t] * MILLI
+            axes.plot(at, theirs, ":", marker=sign, ms=4, color=colour, lw=0.8, zorder=2)
+            others.append(theirs)
+
     span = np.concatenate([a[np.isfinite(a)] for a in (values, bounds)])
+    span = np.append(span, [v for v in np.concatenate([*others, [0.0]]) if v > 0])
     for kind, label, style in (
         (quantity.zero, quantity.zero_label, (0, (5, 2))),
         (quantity.prior, str(results.attrs.get("prior", "prior")).upper(), (0, (1, 1.2))),
@@ -163,6 +174,12 @@ def _panel(
     if x.size:
         _abscissae(axes, results, experiment, designs, x)
     end_labels(axes, ends)
+
+
+def _outside(results: xr.Dataset) -> list[tuple[str, str]]:
+    """Return name and marker of each model that was made elsewhere."""
+    names = results["outside"].values.astype(str).tolist() if "outside" in results.coords else []
+    return [(name, "*XP<>"[number % 5]) for number, name in enumerate(names)]
 
 
 def _abscissae(

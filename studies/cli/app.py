@@ -233,7 +233,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "study",
         """Draw the figures of a finished study again.
 
-        Example: `breadth figures runs/demo --column double --out paper/figures`""",
+        Predictions of another model for the study's test structures stand in them beside ours.
+
+        Example: `breadth figures runs/demo --column double --out paper/figures`
+
+        Example: `breadth figures runs/demo --predictions mace.xyz --name MACE --energy-key
+        MACE_energy --forces-key MACE_forces`""",
     ),
     "tradeoff": (
         "study",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import numpy as np
 import xarray as xr
 
 from ...analysis import Comparison, best_measures, summarise
@@ -59,6 +61,34 @@ def print_learned(results: xr.Dataset) -> None:
         )
     _print_selectors(results)
     _print_measures(results)
+
+
+def print_outside(run: Path) -> None:
+    """Print the errors of models made elsewhere beside the best design's, if the study has any."""
+    from ..results import load
+    from ..tradeoff import with_outside
+
+    results = with_outside(load(run / "results.nc"), load(run / "predictions.nc"), run)
+    if "outside" not in results.coords:
+        return
+    ours = results["force_mae"].mean("replicate")
+    theirs = results["outside_force_mae"].mean("replicate")
+    names = results["outside"].values.astype(str).tolist()
+    rows = []
+    for column, test_set in enumerate(results["test_set"].values.astype(str).tolist()):
+        errors = ours.values[:, column]
+        if not np.isfinite(errors).any():
+            continue
+        best = int(np.nanargmin(errors))
+        sizes = [int(results[n].values[best]) for n in ("n_molecules", "n_conformers")]
+        others = [theirs.values[k, best, column] for k in range(len(names))]
+        shown = [f"{1e3 * e:.0f}" if math.isfinite(e) else "–" for e in (errors[best], *others)]
+        rows.append([test_set.replace("_", " "), f"{sizes[0]} × {sizes[1]}", *shown])
+    table(
+        ["force MAE, meV/Å, on", "best design", "its models", *names],
+        rows,
+        title="Models made elsewhere, on the same structures (–: not all were predicted)",
+    )
 
 
 def _print_selectors(results: xr.Dataset) -> None:

@@ -77,6 +77,10 @@ def figures(
     *,
     out: Path | None = None,
     column: Literal["single", "double"] = "single",
+    predictions: Path | None = None,
+    name: str | None = None,
+    energy_key: str | None = None,
+    forces_key: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Draw the figures of a finished study again.
@@ -89,20 +93,46 @@ def figures(
         Where to write them; the study's own folder `figures` by default.
     column
         Width for a paper's single (3.35 in) or double (7.0 in) column.
+    predictions
+        Extended XYZ with another model's energies (eV) and forces (eV/Å) for structures of RUN's
+        pool. It is kept in RUN/outside and stands in the figures from now on.
+    name
+        Name of that model; the file's by default.
+    energy_key
+        Key of the energies in this file; energy by default.
+    forces_key
+        Key of the forces in this file; forces by default.
     json
         Print one JSON object.
     """
+    from ...diversity import ConfigurationError
     from ..plan import study_of
     from .console import emit_json, output
 
-    if study_of(run) == "refinement":
+    kind = study_of(run)
+    if predictions is None and (name or energy_key or forces_key):
+        raise ConfigurationError("Name and keys are those of a file: give it by --predictions.")
+    added = None
+    if predictions is not None:
+        if kind == "refinement":
+            raise ConfigurationError("--predictions stand in the figures of a trade-off study.")
+        from ..tradeoff import add_outside
+
+        keys = {"energy_key": energy_key, "forces_key": forces_key}
+        added = add_outside(run, predictions, name=name, **keys)
+    if kind == "refinement":
         from ..refinement import draw_figures
     else:
         from ..tradeoff import draw_figures
     paths = draw_figures(run, out or run / "figures", column=column)
     if json:
-        emit_json({"figures": [str(path) for path in paths]})
+        content = {} if added is None else {"outside": added}
+        emit_json({**content, "figures": [str(path) for path in paths]})
         return
+    if kind == "tradeoff":
+        from .learned import print_outside
+
+        print_outside(run)
     for path in paths:
         output().print(str(path), soft_wrap=True)
 

@@ -9,6 +9,7 @@ from typing import Any
 import xarray as xr
 
 from ...analysis import measure_errors, relate_measures
+from ...analysis.outside import in_place_of_models
 from ...diversity import ConformerSet, DataError
 from ...training import build_potential
 from ..contents import pool_contents
@@ -23,6 +24,7 @@ from ..units import Unit
 from .cells import Cell, Progress, choose_molecules
 from .fits import QUARTER, SECONDS_PER_STRUCTURE, fit_cells, training_curves
 from .labelling import label_cells, with_high_forces
+from .outside import outside_models, with_outside
 from .question import TradeoffConfiguration
 from .selecting import check_selectors, level_read
 from .training_sets import measure_cells, training_costs
@@ -123,6 +125,8 @@ def _write_results(
 def draw_figures(run: Path, directory: Path, *, column: Any = "single") -> list[Path]:
     """Draw the figures of a study whose results are written, and return their paths.
 
+    Outside models that are kept beside it (`add_outside`) stand in them.
+
     Raises
     ------
     DataError
@@ -137,7 +141,13 @@ def draw_figures(run: Path, directory: Path, *, column: Any = "single") -> list[
             f"{run} has no {', '.join(missing)}: it is not the folder of a finished study."
         )
     results, predictions, contents, curves = (load(run / f"{name}.nc") for name in names)
-    return draw_all(results, predictions, contents, curves, directory, column=column)
+    results = with_outside(results, predictions, run)
+    outside = {
+        name: in_place_of_models(predictions, one) for name, one in outside_models(run).items()
+    }
+    return draw_all(
+        results, predictions, contents, curves, directory, column=column, outside=outside
+    )
 
 
 def estimate(asked: TradeoffConfiguration, *, workers: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Predictions of other packages: put to the right structures, and measured as ours are."""
 
 import json
+import shutil
 
 import ase.io
 import numpy as np
@@ -9,7 +10,7 @@ from ase import Atoms
 from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from breadth.diversity import ConformerSet, DataError, write
+from breadth.diversity import ConformerSet, DataError, read, write
 from breadth.studies.evaluating import evaluate_predictions
 from breadth.studies.single import TrainConfiguration, evaluate_potential, train_potential
 from breadth.training import load_potential, predict
@@ -189,3 +190,80 @@ def test_the_command_puts_models_side_by_side(data, tmp_path, run_breadth):
     result = run_breadth("evaluate", *arguments, tmp_path / "second.xyz", *keys, check=False)
     assert result.returncode == 1
     assert "No structure of" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def told(data, tmp_path_factory):
+    """The text of a file of predictions."""
+    path = tmp_path_factory.mktemp("told") / "model.xyz"
+    ase.io.write(path, shifted(data.select([0, 1, 12, 13])), format="extxyz")
+    return path.read_bytes()
+
+
+def damaged(content, random):
+    """Change a file as disks, editors and people do."""
+    lines = content.split(b"\n")
+    kind, line = random.integers(8), random.integers(len(lines))
+    at, stop = np.sort(random.integers(len(content), size=2))
+    if kind == 0:
+        return content[:at]
+    if kind == 1:
+        return content[:at] + content[stop:]
+    if kind == 2:
+        return content[:at] + random.bytes(1 + int(random.integers(20))) + content[at:]
+    if kind == 3:
+        return content[:at] + bytes([content[at] ^ (1 << random.integers(8))]) + content[at + 1 :]
+    if kind == 4:
+        return b"\n".join(lines[:line] + lines[line + 1 :])
+    if kind == 5:
+        return b"\n".join([*lines[:line], lines[random.integers(len(lines))], *lines[line:]])
+    word = [b"nan", b"1e999", b"-", b"9999999999", b"T", b'"', b"{", b"m_forces:R:3", b""]
+    words = lines[line].split() or [b""]
+    words[random.integers(len(words))] = word[random.integers(len(word))]
+    return b"\n".join([*lines[:line], b" ".join(words), *lines[line + 1 :]])
+
+
+def test_damaged_files_give_an_answer_or_a_clear_error(told, data, tmp_path):
+    """500 mutations: finite errors, nothing to compare, or a message that names the file."""
+    random = np.random.default_rng(0)
+    path, answers, refusals = tmp_path / "model.xyz", 0, []
+    for _ in range(500):
+        path.write_bytes(damaged(told, random))
+        try:
+            found = evaluate_predictions(path, data, **KEYS)
+        except DataError as error:
+            refusals.append(str(error))
+            continue
+        answers += 1
+        if found is not None:
+            assert np.isfinite([v for v in found.values() if isinstance(v, float)]).all()
+    assert answers > 20
+    assert len(refusals) > 100
+    assert all("model.xyz" in why or "No conformer of the data" in why for why in refusals)
+
+
+def test_another_model_stands_in_the_figures_of_a_study(smoke, run_breadth, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(smoke[0], run, symlinks=False, ignore=shutil.ignore_patterns("units"))
+    pool = read(run / "pool")
+    labels = pool.labels("gfn2")
+    frames = predictions(pool, labels.energy + 0.01, labels.forces + 0.03, ("e", "f"))
+    ase.io.write(tmp_path / "mace.xyz", frames, format="extxyz")
+    keys = ("--energy-key", "e", "--forces-key", "f")
+    done = run_breadth(
+        "figures", run, "--predictions", tmp_path / "mace.xyz", "--name", "MACE", *keys
+    )
+    row = next(line for line in done.stdout.splitlines() if "unseen molecules" in line)
+    assert row.split()[-1] == "30"
+    again = json.loads(run_breadth("figures", run, "--json").stdout)  # it stays
+    assert (run / "outside" / "MACE.nc").exists()
+    assert again["figures"]
+    for arguments, why in (
+        (("--name", "MACE"), "--predictions"),
+        (("--predictions", tmp_path / "mace.xyz", "--name", "../x", *keys), "--name"),
+        (("--predictions", tmp_path / "mace.xyz"), "--energy-key"),
+    ):
+        refused = run_breadth("figures", run, *arguments, check=False)
+        assert refused.returncode == 1
+        assert why in refused.stderr
+        assert "Traceback" not in refused.stderr
