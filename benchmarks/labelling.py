@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before any library asks
 
 import json
+import multiprocessing
 import statistics
 import sys
 import tempfile
@@ -36,7 +37,7 @@ def main() -> int:
     conformers, _ = sample_geometries(
         bundled_molecules()[::50][:N_MOLECULES], n_conformers=N_CONFORMERS, seed=0
     )
-    alone, together, per_label, in_workers = [], [], [], []
+    alone, together, per_label, in_workers, in_all = [], [], [], [], []
     label_chunk(conformers.select(np.arange(20)), Gfn2())
     equal = True
     with tempfile.TemporaryDirectory() as folder, process_pool(WORKERS) as executor:
@@ -54,9 +55,10 @@ def main() -> int:
                 write(conformers, target / "set")
             parts = chunks("gfn2", conformers)
             units = [label_unit(given, part, engine="gfn2", prior=None) for part in parts]
-            start = time.perf_counter()
+            start, cores = time.perf_counter(), _seconds_of_all()
             run_units(store, units, executor)
             together.append(len(conformers) / (time.perf_counter() - start))
+            in_all.append((_seconds_of_all() - cores) / len(conformers))
             in_workers.append(measured_seconds(store, units)["gfn2"] / len(conformers))
             found = concat([read_set(store, unit.key) for unit in units])
             order = {name: i for i, name in enumerate(found.id.tolist())}
@@ -78,12 +80,26 @@ def main() -> int:
         # On a machine that others use, the wall clock tells nothing: seconds of a core do.
         core_seconds_per_label=round(statistics.median(per_label), 6),
         core_seconds_per_label_in_workers=round(statistics.median(in_workers), 6),
+        core_seconds_per_label_in_all=round(statistics.median(in_all), 6),
+        of_ideal_by_core_seconds=round(
+            statistics.median(a / b for a, b in zip(per_label, in_all, strict=True)), 3
+        ),
         load=[round(load, 2) for load in os.getloadavg()],
         cores=os.cpu_count(),
     )
     if not equal:
         print(json.dumps({"row": "labelling_scaling", "error": "labels of workers differ"}))
     return int(not equal)
+
+
+def _seconds_of_all() -> float:
+    """Return the seconds of cores that this process and its workers have spent."""
+    spent = 0.0
+    for process in (None, *multiprocessing.active_children()):
+        stat = Path(f"/proc/{'self' if process is None else process.pid}/stat").read_text()
+        user, system = stat.rpartition(")")[2].split()[11:13]
+        spent += (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    return spent
 
 
 def _warm(_: int) -> None:

@@ -99,17 +99,13 @@ def label_set(
         digest = _digest(data)
         open_plan(out, "label", asked, data=digest)
         bare = replace(data.select(wanted), levels={}, frame_extras={}, atom_extras={})
-        given = Unit("given", 1, {"ids": sorted(bare.id.astype("U32").tolist())})
-        if not store.has(given):
-            with store.writing(given) as folder:
-                write(bare, folder / "set")
         with process_pool(workers) as executor:
             # First: an element that the engine cannot do is better told now than in the end.
             elements = [int(z) for z in data.elements]
             atoms = Unit("atoms", 1, {"elements": elements, "engine": level})
             run_units(store, [atoms], executor)
             parts = chunks(level, bare, whole_molecules=level in _BY_MOLECULE)
-            units = [label_unit(given, part, engine=level, prior=None) for part in parts]
+            units = _label_units(store, bare, parts, level)
             run_units(store, units, executor, progress=counter(tell, "labels", len(units)))
         aside = [a for unit in units for a in read_aside(store, unit.key)]
         kept = Unit("relabelled", 1, {"data": digest}, {u.key: u.key for u in units})
@@ -176,6 +172,21 @@ def _wanted(data: ConformerSet, asked: LabelConfiguration) -> tuple[np.ndarray, 
         return rows, 0
     done = (known.has_energy & known.has_forces)[rows]
     return rows[~done], int(done.sum())
+
+
+def _label_units(
+    store: Store, conformers: ConformerSet, parts: Sequence[list[str]], level: str
+) -> list[Unit]:
+    """Return the units that label parts of a set; each part is a unit's result, to be read."""
+    place = {name: row for row, name in enumerate(conformers.id.astype("U32").tolist())}
+    units = []
+    for part in parts:
+        given = Unit("given", 1, {"ids": part})
+        if not store.has(given):
+            with store.writing(given) as folder:
+                write(conformers.select([place[name] for name in part]), folder / "set")
+        units.append(label_unit(given, part, engine=level, prior=None))
+    return units
 
 
 def _digest(data: ConformerSet) -> str:
