@@ -26,10 +26,10 @@ from breadth.studies.store import Store
 from breadth.studies.units import Unit
 
 WORKERS = 2
-RUNS = 3
+RUNS = 2
 #: Least share of workers × single-core rate.
 LIMIT = 0.95
-N_MOLECULES, N_CONFORMERS = 40, 30
+N_MOLECULES, N_CONFORMERS = 40, 80
 
 
 def main() -> int:

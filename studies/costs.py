@@ -188,24 +188,30 @@ def chunks(
         item takes longer.
     """
     names = conformers.id.astype("U32").tolist()
-    prices: dict[int, float] = {}
-    items: dict[str, tuple[float, list[str]]] = {}
+    members: dict[int, list[str]] = {}
     for i in sorted(range(len(conformers)), key=names.__getitem__):
-        molecule = int(conformers.molecule[i])
-        if molecule not in prices:
-            prices[molecule] = seconds(level, conformers.numbers[conformers.atoms_slice(i)])
-        item = str(conformers.molecules.key[molecule]) if whole_molecules else names[i]
-        price, members = items.get(item, (0.0, []))
-        items[item] = (price + prices[molecule], [*members, names[i]])
-    total = sum(price for price, _ in items.values())
-    n = min(len(items), max(FEWEST, math.ceil(total / CHUNK)))
+        members.setdefault(int(conformers.molecule[i]), []).append(names[i])
+    first = dict(zip(*np.unique(conformers.molecule, return_index=True), strict=True))
+    price = {
+        m: seconds(level, conformers.numbers[conformers.atoms_slice(int(first[m]))])
+        for m in members
+    }
+    total = sum(price[m] * len(those) for m, those in members.items())
+    n = max(FEWEST, math.ceil(total / CHUNK))
+    items: list[tuple[float, list[str]]] = []
+    for m, those in members.items():
+        # Geometries of one molecule together, as far as chunks stay even: engines set up once.
+        most = len(those) if whole_molecules else max(1, int(total / (8 * n) / price[m]))
+        cut = [those[i : i + most] for i in range(0, len(those), most)]
+        items += [(price[m] * len(piece), piece) for piece in cut]
+    n = min(n, len(items))
     loads: list[tuple[float, int]] = [(0.0, k) for k in range(n)]
     filled: list[list[str]] = [[] for _ in range(n)]
     # Dearest first, each into the chunk with the least: none is much longer than another.
-    for _, (price, members) in sorted(items.items(), key=lambda kv: (-kv[1][0], kv[0])):
+    for cost, piece in sorted(items, key=lambda item: (-item[0], item[1])):
         load, k = heapq.heappop(loads)
-        filled[k] += members
-        heapq.heappush(loads, (load + price, k))
+        filled[k] += piece
+        heapq.heappush(loads, (load + cost, k))
     return [sorted(chunk) for chunk in filled]
 
 
