@@ -70,7 +70,9 @@ def method_look(method: str) -> tuple[str, str, Any]:
     stem = _stem(method)
     if stem in METHODS:
         name, colour, _ = METHODS[stem]
-        other = method[len(stem) + 1 :].replace("_", " ").upper()
+        other = words(method[len(stem) + 1 :])
+        if stem != "radius":  # forms of refinement are words, priors are names
+            other = other.upper()
         return f"{name}, {other}", colour, (0, (3, 1, 1, 1))
     return words(method), BLUE, "-"
 
