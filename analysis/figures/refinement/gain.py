@@ -124,8 +124,8 @@ def gain_against_shift(
         )
         if spread:
             log_axis(panels[0], "x", *spread)
-        what = "Gain in force MAE" + (" (%)" if rows < 3 else " (% of the error without refinement)")
-        figure.supylabel(what, fontsize=7)
+        of = "" if rows < 3 else " of the error without refinement"  # few rows leave little room
+        figure.supylabel(f"Gain in force MAE (%{of})", fontsize=7)
         legend_below(figure, group_handles(looks), column)
     return figure
 
