@@ -80,7 +80,8 @@ def refinement(
 def gains(results: xr.Dataset) -> list[dict[str, Any]]:
     """Return error and gain of every method in every group of systems, means over designs.
 
-    A gain and its interval are None where they are not known.
+    Errors are of forces, eV/Å; of relative energies, eV, where a group has no forces. A gain and
+    its interval are None where they are not known.
     """
     import math
 
@@ -88,18 +89,21 @@ def gains(results: xr.Dataset) -> list[dict[str, Any]]:
     over = [d for d in ("design", "replicate") if d in results.dims]
     for group in results["group"].values.astype(str):
         of = results.sel(group=group)
+        forces = math.isfinite(float(of["group_force_mae"].mean()))
+        quantity = "force_mae" if forces else "conformational_energy_mae"
+        kind = "" if forces else "conformational_energy_"
         for method in results["method"].values.astype(str):
             one = of.sel({"method": method})
-            error = float(one["group_force_mae"].mean(over))
+            error = float(one[f"group_{quantity}"].mean(over))
             if not math.isfinite(error):
                 continue
-            row: dict[str, Any] = {"group": group, "method": method, "force_mae": error}
+            row: dict[str, Any] = {"group": group, "method": method, quantity: error}
             for name in ("gain", "gain_steps"):
-                value = float(one[f"group_{name}"].mean(over))
+                value = float(one[f"group_{kind}{name}"].mean(over))
                 row[name] = value if math.isfinite(value) else None
                 # Of several designs there is no one interval.
                 bounds = (
-                    one[f"group_{name}_interval"].values
+                    one[f"group_{kind}{name}_interval"].values
                     if "design" not in results.dims
                     else [math.nan] * 2
                 )
@@ -133,12 +137,15 @@ def print_gains(results: xr.Dataset) -> None:
         zip(results["group"].values.astype(str), results["group_n_systems"].values, strict=True)
     )
     for group in dict.fromkeys(row["group"] for row in rows):
+        forces = any("force_mae" in row for row in rows if row["group"] == group)
+        quantity = "force, meV/Å" if forces else "relative energy, meV"
+        error = "force_mae" if forces else "conformational_energy_mae"
         table(
-            ["force, meV/Å", "MAE", "won against none [95 %]", "won by the step [95 %]"],
+            [quantity, "MAE", "won against none [95 %]", "won by the step [95 %]"],
             [
                 [
                     row["method"].replace("_", " "),
-                    f"{1e3 * row['force_mae']:.0f}",
+                    f"{1e3 * row[error]:.0f}",
                     change(row, "gain") if row["method"] != "none" else "",
                     change(row, "gain_steps"),
                 ]

@@ -147,6 +147,8 @@ def gather_told(
         for name, told in read_told(store, done.unit).items():
             if "failed" in told:
                 failures.append(f"{method} of {name!r}: {told['failed']}")
+            if not told:
+                continue
             # Of `both` the steps are those of `test_time`, beside which its radius is told.
             for which in (method, *(["both"] if "steps" in told and "radius" in told else [])):
                 place = (done.one.design, systems[name], methods.index(which), done.one.replicate)

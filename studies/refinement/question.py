@@ -119,7 +119,7 @@ class ModelsSection(ExperimentSection):
 
     run: Path
     """Folder of the study."""
-    n_tested: int = Field(10, ge=2)
+    n_tested: int = Field(6, ge=2)
     """Tested molecules of each of its hold-outs."""
     methods: tuple[str, ...] | None = ("none", "radius", "joint", "test_time", "both", "prior")
     n_structures: int = Field(10, ge=2)

@@ -35,6 +35,9 @@ from .surfaces import gather_surfaces
 from .systems import Experiment, overlap_warnings
 from .trajectories import prepare_acac, prepare_rmd17
 
+#: Structures of a half that the error of relative energies needs: a scan has few.
+MINIMUM_CONFORMERS = 5
+
 
 def run_refinement(
     asked: RefinementConfiguration,
@@ -174,7 +177,9 @@ def _write_results(
     """Gather predictions, compute errors and gains, and write all that figures are drawn from."""
     n_replicates = max(one.replicate for e in experiments for one in e.sets) + 1
     predictions = gather(store, experiments, work.refined, n_replicates)
-    results = refinement_errors(predictions, random_state=asked.seed)
+    results = refinement_errors(
+        predictions, random_state=asked.seed, minimum_conformers=MINIMUM_CONFORMERS
+    )
     results.attrs["study"] = json.dumps(asked.model_dump(mode="json"))
     told, failures = gather_told(store, work.refined, predictions)
     results = results.assign(told.data_vars)
@@ -205,6 +210,11 @@ def draw_figures(run: Path, directory: Path, *, column: Any = "single") -> list[
         raise DataError(f"{run} has no results.nc: it is not the folder of a finished study.")
     others = {
         name: load(run / f"{file}.nc") if (run / f"{file}.nc").exists() else None
-        for name, file in (("eigenvalues", "spectra"), ("surface", "surface"), ("runs", "dynamics"))
+        for name, file in (
+            ("eigenvalues", "spectra"),
+            ("surface", "surface"),
+            ("runs", "dynamics"),
+            ("relation", "relation"),
+        )
     }
     return draw_refinement(load(run / "results.nc"), directory, column=column, **others)
