@@ -1,11 +1,17 @@
 """From predictions to errors, intervals, what was learned, and figures."""
 
-from .measure_relation import BestMeasure, best_measures, relate_measures
-from .parity import parity_points
-from .predictions import check_predictions
 from .relation import relation_table
-from .results import measure_errors
-from .summary import Comparison, DesignError, summarise
+from .tradeoff import (
+    BestMeasure,
+    Comparison,
+    DesignError,
+    best_measures,
+    check_predictions,
+    measure_errors,
+    parity_points,
+    relate_measures,
+    summarise,
+)
 
 __all__ = [
     "BestMeasure",

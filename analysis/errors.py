@@ -7,7 +7,7 @@ molecules of a test set, so that a molecule with many conformers does not count 
 import numpy as np
 from scipy import stats
 
-from .predictions import structure_starts
+from .tradeoff.predictions import structure_starts
 
 MINIMUM_CONFORMERS = 10
 """Test conformers that a molecule needs for a conformational-energy error."""

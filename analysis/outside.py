@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from .errors import MINIMUM_CONFORMERS
-from .predictions import structure_starts
-from .results import ErrorTables, mean_over_molecules
+from .tradeoff.predictions import structure_starts
+from .tradeoff.results import ErrorTables, mean_over_molecules
 
 #: Errors that stand in results as ``outside_NAME``.
 ERRORS = ("force_mae", "conformational_energy_mae")
@@ -21,7 +21,7 @@ def in_place_of_models(predictions: xr.Dataset, outside: xr.Dataset) -> xr.Datas
     Parameters
     ----------
     predictions : xarray.Dataset
-        See :mod:`breadth.analysis.predictions`.
+        See :mod:`breadth.analysis.tradeoff.predictions`.
     outside : xarray.Dataset
         ``energy`` (structure), eV, and ``forces`` (atom, xyz), eV/Å, of the same structures; NaN
         where the model predicted nothing.

@@ -48,7 +48,7 @@ def gather_predictions(
     level: str,
     prior: str | None,
 ) -> xr.Dataset:
-    """Return every prediction; the layout is that of `breadth.analysis.predictions`.
+    """Return every prediction; the layout is that of `breadth.analysis.tradeoff.predictions`.
 
     Parameters
     ----------

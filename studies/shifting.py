@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..analysis.detectors import CommitteeVariance
-from ..analysis.shift import MOST_STRUCTURES, available, shift
-from ..analysis.structure_rows import StructureRows, taken_with_elements
+from ..analysis.shift.between import MOST_STRUCTURES, available, shift
+from ..analysis.shift.structure_rows import StructureRows, taken_with_elements
 from ..diversity import ConfigurationError, ConformerSet, Featurizer, Labels
 from ..diversity.descriptors import atomic_features, bound
 from ..diversity.graphs import EIGENVALUE_TOLERANCE

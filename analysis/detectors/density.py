@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.metrics import euclidean_distances
 
-from ..structure_rows import evenly_taken
+from ..shift.structure_rows import evenly_taken
 from .base import Detector
 
 _BLOCK = 512

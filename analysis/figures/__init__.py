@@ -6,7 +6,7 @@ from pathlib import Path
 import xarray as xr
 from matplotlib.figure import Figure
 
-from ..summary import SELECTOR_AXES
+from ..tradeoff.summary import SELECTOR_AXES
 from .measures import measures
 from .parity import parity
 from .plane import diversity_map
@@ -46,7 +46,7 @@ def draw_all(
     Parameters
     ----------
     results, predictions : xarray.Dataset
-        See :mod:`breadth.analysis.results` and :mod:`breadth.analysis.predictions`.
+        See :mod:`breadth.analysis.tradeoff.results` and its neighbour `predictions`.
     contents : xarray.Dataset
         See :func:`pool`.
     curves : xarray.Dataset

@@ -9,7 +9,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ..measure_relation import short_name
+from ..tradeoff.measure_relation import short_name
 from .style import GREY, Column, new_figure, paper, words
 
 _DIVERGING = "RdBu_r"

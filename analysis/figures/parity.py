@@ -8,9 +8,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..parity import parity_points, parity_statistics
-from ..predictions import EXPERIMENTS
-from ..summary import grid
+from ..tradeoff.parity import parity_points, parity_statistics
+from ..tradeoff.predictions import EXPERIMENTS
+from ..tradeoff.summary import grid
 from .style import GREY, MILLI, SEQUENTIAL, Column, new_figure, paper, words
 
 _ROWS = (
@@ -36,7 +36,7 @@ def parity(
     Parameters
     ----------
     predictions : xarray.Dataset
-        See :mod:`breadth.analysis.predictions`.
+        See :mod:`breadth.analysis.tradeoff.predictions`.
     designs : sequence of int, optional
         Rows of ``design``; by default both ends of the grid at a fixed budget, and in double
         column those of the other experiment too. Of a study of selectors alone: random choice

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..summary import SELECTOR_AXES, grid
+from ..tradeoff.summary import SELECTOR_AXES, grid
 from .style import CYCLE, GREY, MARKERS, MILLI, Column, new_figure, paper, words
 
 _TITLES = {

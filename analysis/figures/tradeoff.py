@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from ..summary import grid
+from ..tradeoff.summary import grid
 from .style import (
     CYCLE,
     GREY,

@@ -6,8 +6,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..predictions import CELL
-from ..summary import SELECTOR_AXES, grid
+from ..tradeoff.predictions import CELL
+from ..tradeoff.summary import SELECTOR_AXES, grid
 from .style import MILLI, SEQUENTIAL, Column, end_labels, log_axis, new_figure, paper, words
 
 _TITLES = {

@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from ...analysis import Comparison, best_measures, summarise
-from ...analysis.measure_relation import short_name
-from ...analysis.summary import SELECTOR_AXES, grid
+from ...analysis.tradeoff.measure_relation import short_name
+from ...analysis.tradeoff.summary import SELECTOR_AXES, grid
 from .console import output, table
 
 _TITLES = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -60,19 +61,16 @@ def prepare_models(
     test_sets = predictions["test_set"].values.astype(str).tolist()
     member = predictions["member"].values
 
+    replicates = predictions["model_replicate"].values
     systems: dict[str, System] = {}
-    for hold_out, shift in SHIFTS.items():
-        if hold_out not in test_sets:
-            continue
-        # What all designs and replicates are tested on.
-        shared = member[full][:, test_sets.index(hold_out)].all(0)
-        found, counts = np.unique(keys[shared], return_counts=True)
-        found = found[counts >= FEWEST]
-        for key in found[ordering(f"{seed} {hold_out}", found.tolist())][: section.n_tested]:
-            ids = names[shared & (keys == key)].tolist()
-            # Conformers of high forces are of molecules that are unseen ones too.
-            name = f"{key} ({shift.replace('_', ' ')})" if str(key) in systems else str(key)
-            systems[name] = halves(name, "models", shift, ids, n=section.n_structures, seed=seed)
+    tested: dict[int, dict[str, System]] = {}
+    for replicate in np.unique(replicates[full]).tolist():
+        # What all designs of the replicate are tested on: of molecules that are trained on,
+        # each replicate has its own.
+        common = member[full & (replicates == replicate)].all(0)
+        own = _systems(section, seed, names, keys, dict(zip(test_sets, common, strict=True)))
+        tested[replicate] = own
+        systems |= own
     designs: dict[tuple[int, int, str, str], DesignSpec] = {}
     columns = [predictions[name].values for name in DesignSpec._fields]
     for row in zip(*(c.tolist() for c in columns), strict=True):
@@ -89,7 +87,9 @@ def prepare_models(
         fits.append(copied_unit(theirs, fit.key, "potential"))
         train = tuple(theirs.unit(fit.inputs["train"]).parameters["ids"])
         replicate = int(predictions["model_replicate"].values[model])
-        sets.append(TrainingSet(replicate, train, fit.seed, tuple(systems), rows[cell], fits[-1]))
+        sets.append(
+            TrainingSet(replicate, train, fit.seed, tuple(tested[replicate]), rows[cell], fits[-1])
+        )
     run_units(store, [data, *fits], executor)
     training = asked["training"]
     return Experiment(
@@ -104,6 +104,27 @@ def prepare_models(
         training=training,
         potential=asked["potential"],
     )
+
+
+def _systems(
+    section: ModelsSection,
+    seed: int,
+    names: np.ndarray,
+    keys: np.ndarray,
+    members: Mapping[str, np.ndarray],
+) -> dict[str, System]:
+    """Return some molecules of every hold-out as systems, by name."""
+    systems: dict[str, System] = {}
+    for hold_out, shift in SHIFTS.items():
+        shared = members.get(hold_out, np.zeros(len(names), dtype=bool))
+        found, counts = np.unique(keys[shared], return_counts=True)
+        found = found[counts >= FEWEST]
+        for key in found[ordering(f"{seed} {hold_out}", found.tolist())][: section.n_tested]:
+            ids = names[shared & (keys == key)].tolist()
+            # Conformers of high forces are of molecules that are unseen ones too.
+            name = f"{key} ({shift.replace('_', ' ')})" if str(key) in systems else str(key)
+            systems[name] = halves(name, "models", shift, ids, n=section.n_structures, seed=seed)
+    return systems
 
 
 def study_plan(run: Path) -> dict[str, Any]:

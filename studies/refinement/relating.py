@@ -71,6 +71,8 @@ def _related(
         for k, name in enumerate(shift["measure"].values)
         if np.isfinite(columns["quantile"][k][:, out]).any()
     ]
+    if not measures:
+        return None
     gain = {
         str(m): results["gain"].sel({"method": m}).transpose("replicate", "system").values[:, out]
         for m in results["method"].values

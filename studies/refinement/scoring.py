@@ -12,9 +12,9 @@ import torch
 import xarray as xr
 from safetensors.numpy import load_file, save_file
 
-from ...analysis.composition import composition_score
-from ...analysis.shift import MEASURES, hold_out_quantile, system_scores
-from ...analysis.structure_rows import StructureRows
+from ...analysis.shift.between import MEASURES, hold_out_quantile, system_scores
+from ...analysis.shift.composition import composition_score
+from ...analysis.shift.structure_rows import StructureRows
 from ...diversity import ConformerSet
 from ...diversity.descriptors import bound
 from ...diversity.spectra import laplacian_spectra

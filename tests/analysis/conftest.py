@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from breadth.analysis.predictions import CELL
+from breadth.analysis.tradeoff.predictions import CELL
 
 TEST_SETS = (
     "unseen_conformers",
