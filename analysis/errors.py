@@ -7,10 +7,17 @@ molecules of a test set, so that a molecule with many conformers does not count 
 import numpy as np
 from scipy import stats
 
-from .tradeoff.predictions import structure_starts
-
 MINIMUM_CONFORMERS = 10
 """Test conformers that a molecule needs for a conformational-energy error."""
+
+
+def structure_starts(n_atoms: np.ndarray) -> np.ndarray:
+    """Return the first atom of each structure, (S,), from the atoms per structure, (S,).
+
+    >>> structure_starts(np.array([3, 2, 4]))
+    array([0, 3, 5])
+    """
+    return np.concatenate([[0], np.cumsum(n_atoms)[:-1]]).astype(np.int64)
 
 
 def force_mae_by_structure(

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from .errors import MINIMUM_CONFORMERS
-from .tradeoff.predictions import structure_starts
+from .errors import MINIMUM_CONFORMERS, structure_starts
 from .tradeoff.results import ErrorTables, mean_over_molecules
 
 #: Errors that stand in results as ``outside_NAME``.

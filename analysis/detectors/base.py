@@ -126,3 +126,12 @@ class Detector(OutlierMixin, BaseEstimator, ABC):
             rest = None if elements is None else elements[~rows]
             scores[~rows] = other.score_samples(X[~rows], elements=rest)
         return scores
+
+
+def evenly_taken(n: int, most: int) -> np.ndarray:
+    """Return at most so many of n indices, evenly spread, the first and the last among them.
+
+    >>> evenly_taken(7, 3)
+    array([0, 3, 6])
+    """
+    return np.linspace(0, n - 1, min(n, most)).round().astype(np.int64)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.metrics import euclidean_distances
 
-from ..shift.structure_rows import evenly_taken
-from .base import Detector
+from .base import Detector, evenly_taken
 
 _BLOCK = 512
 

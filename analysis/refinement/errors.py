@@ -5,8 +5,7 @@ import xarray as xr
 
 from ...diversity.errors import ConfigurationError
 from ..bootstrap import CrossedBootstrap
-from ..errors import MINIMUM_CONFORMERS, force_mae_by_structure, mean_by_molecule
-from ..tradeoff.predictions import structure_starts
+from ..errors import MINIMUM_CONFORMERS, force_mae_by_structure, mean_by_molecule, structure_starts
 from .groups import group_means, groups_of
 from .layout import PLAIN, bases, cells, check_refinement
 

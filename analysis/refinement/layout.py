@@ -37,7 +37,7 @@ import numpy as np
 import xarray as xr
 
 from ...diversity.errors import DataError
-from ..tradeoff.predictions import structure_starts
+from ..errors import structure_starts
 
 LAYOUT: dict[str, tuple[str, ...]] = {
     "conformer_id": ("structure",),

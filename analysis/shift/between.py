@@ -22,12 +22,13 @@ from sklearn.base import clone
 
 from ...diversity.errors import ConfigurationError, DataError
 from ..detectors import Density, Detector, KNearestNeighbours, Mahalanobis, ZScore
+from ..detectors.base import evenly_taken
 from .classifier import ClassifierTwoSample
 from .composition import composition_score, unknown_elements
 from .halves import Units, cuts, debiased, difference, half_rows, independent_units
 from .quantiles import hold_out_quantile
 from .set_distances import DISTANCES, SlicedWasserstein
-from .structure_rows import MOST_ATOMS, StructureRows, evenly_taken, leading_components
+from .structure_rows import MOST_ATOMS, StructureRows, leading_components
 
 __all__ = [
     "MEASURES",

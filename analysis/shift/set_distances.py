@@ -15,8 +15,8 @@ from scipy.spatial.distance import pdist
 from sklearn.base import BaseEstimator
 
 from ...diversity.randomness import generator
+from ..detectors.base import evenly_taken
 from .halves import Estimate, debiased
-from .structure_rows import evenly_taken
 
 
 class SetDistance(BaseEstimator, ABC):

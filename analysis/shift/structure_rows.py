@@ -10,6 +10,7 @@ from sklearn.decomposition import PCA
 
 from ...diversity.errors import DataError
 from ...diversity.tables import ragged_index
+from ..detectors.base import evenly_taken
 
 #: Columns of features beyond which principal components stand for them, and how many.
 MOST_COLUMNS, N_COMPONENTS = 200, 100
@@ -143,12 +144,3 @@ def taken_with_elements(numbers: np.ndarray, offsets: np.ndarray, most: int) -> 
         return taken
     firsts = np.unique(np.searchsorted(offsets, at, side="right") - 1)
     return np.union1d(evenly_taken(n, max(0, most - len(firsts))), firsts)
-
-
-def evenly_taken(n: int, most: int) -> np.ndarray:
-    """Return at most so many of n indices, evenly spread, the first and the last among them.
-
-    >>> evenly_taken(7, 3)
-    array([0, 3, 6])
-    """
-    return np.linspace(0, n - 1, min(n, most)).round().astype(np.int64)

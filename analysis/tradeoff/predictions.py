@@ -34,6 +34,7 @@ import numpy as np
 import xarray as xr
 
 from ...diversity.errors import DataError
+from ..errors import structure_starts
 
 LAYOUT: dict[str, tuple[str, ...]] = {
     "conformer_id": ("structure",),
@@ -121,12 +122,3 @@ def _check_finite(predictions: xr.Dataset) -> None:
                 f"structures of its test set '{predictions['test_set'].values[test_set]}': it was "
                 "not evaluated there, or its fit diverged; evaluate or fit it again"
             )
-
-
-def structure_starts(n_atoms: np.ndarray) -> np.ndarray:
-    """Return the first atom of each structure, (S,), from the atoms per structure, (S,).
-
-    >>> structure_starts(np.array([3, 2, 4]))
-    array([0, 3, 5])
-    """
-    return np.concatenate([[0], np.cumsum(n_atoms)[:-1]]).astype(np.int64)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from breadth.analysis.detectors.base import evenly_taken
 from breadth.analysis.shift.between import (
     DETECTORS,
     MEASURES,
@@ -19,7 +20,6 @@ from breadth.analysis.shift.composition import (
 )
 from breadth.analysis.shift.structure_rows import (
     StructureRows,
-    evenly_taken,
     leading_components,
 )
 from breadth.diversity import ConfigurationError, DataError
