@@ -155,4 +155,35 @@ def print_gains(results: xr.Dataset) -> None:
             title=f"{group.replace('_', ' ')} ({sizes[group]} systems, mean of "
             f"{results.sizes['replicate']} replicates; structures that no method was given)",
         )
+    _print_left_to_win(results)
     output().print("Above zero: fewer errors. Below: the method does harm.")
+
+
+def _print_left_to_win(results: xr.Dataset) -> None:
+    """Print what test-time training wins on models of ever more molecules, where there are some."""
+    import math
+
+    from ...analysis.refinement import left_to_win
+    from .console import table
+
+    def shown(value: float, bounds: tuple[float, float]) -> str:
+        if not math.isfinite(bounds[0]):
+            return "–"
+        return f"{1e3 * value:+.0f} [{1e3 * bounds[0]:+.0f}, {1e3 * bounds[1]:+.0f}]"
+
+    rows = left_to_win(results)
+    if rows:
+        table(
+            ["force, meV/Å", "MAE", "won by test time [95 %]", "the first wins more by [95 %]"],
+            [
+                [
+                    f"{row.n_molecules} × {row.n_conformers}",
+                    f"{1e3 * row.force_mae:.0f}",
+                    shown(row.gain, row.gain_interval),
+                    shown(row.less, row.less_interval),
+                ]
+                for row in rows
+            ],
+            title="Does a broader set leave less to win back? Fixed budget, molecules × "
+            f"conformations, {rows[0].n_systems} systems out of distribution",
+        )
