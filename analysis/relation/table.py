@@ -149,12 +149,16 @@ def best_foresight(table: xr.Dataset) -> list[Foresight]:
     Parameters
     ----------
     table : xarray.Dataset
-        From :func:`relation_table`, of one experiment and design.
+        From :func:`relation_table`, of one experiment and design. A target that it lacks, as one of
+        several joined tables may, is passed over.
     """
     found = []
     for target in table["target"].values.astype(str).tolist():
         of = table.sel(target=target)
-        rho, n_systems = of["relation_rho"].values, of["relation_n_systems"].values
+        rho = of["relation_rho"].values
+        n_systems = np.nan_to_num(of["relation_n_systems"].values).astype(np.int64)
+        if not n_systems.any():
+            continue
         strength = np.where(np.isfinite(rho) & (n_systems == n_systems.max()), np.abs(rho), -1.0)
         best = int(strength.argmax())
         lower, upper = of["relation_rho_interval"].values[best]

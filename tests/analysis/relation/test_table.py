@@ -177,3 +177,12 @@ def test_bad_input_is_told() -> None:
         relation_table(given["error"], given["shift"], group=given["group"][:-1])
     with pytest.raises(DataError, match="2 replicates, errors of 3"):
         relation_table(given["error"], given["shift"], hold_out_error=given["hold_out_error"][:2])
+
+
+def test_a_target_that_a_joined_table_lacks_is_passed_over():
+    """One experiment has methods that the other has not."""
+    one, other = (relation_table(**study(), **FEW) for _ in range(2))
+    other = other.isel(target=[0])
+    joined = xr.concat([one, other], dim="experiment", join="outer")
+    assert [f.target for f in best_foresight(joined.isel(experiment=1))] == ["error"]
+    assert len(best_foresight(joined.isel(experiment=0))) == one.sizes["target"]
