@@ -132,7 +132,6 @@ def test_select_conformers_of_each_molecule(run_breadth, pool, tmp_path):
     [
         (("--by", "fsp", "--level", "structures", "--budget", "5"), "no selector 'fsp'"),
         (("--by", "fps", "--level", "structures", "--budget", "500"), "500"),
-        (("--by", "fps", "--level", "structures", "--budget", "0"), "0"),
         (
             ("--by", "fps", "--level", "structures", "--budget", "5", "--set", "bins=3"),
             "no option 'bins'",
@@ -157,6 +156,20 @@ def test_wrong_selections_are_refused_in_one_paragraph(
     assert not (tmp_path / "x.xyz").exists()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("select", "a.xyz", "--by", "fps", "--level", "structures", "--budget", "0", "--out", "b"),
+        ("compare", "a.xyz", "b.xyz", "--repeats", "0"),
+        ("measure", "a.xyz", "--random-state", "-1"),
+    ],
+)
+def test_counts_are_refused_as_a_fault_of_usage(run_breadth, arguments):
+    result = run_breadth(*arguments, check=False)
+    assert result.returncode == 2
+    assert "it must be" in result.stdout + result.stderr
+
+
 def test_wrong_measures_are_refused(run_breadth, pool, tmp_path):
     one, atoms = tmp_path / "one.xyz", tmp_path / "atoms.xyz"
     write(read(pool).select([0, 1]), one)
@@ -168,9 +181,7 @@ def test_wrong_measures_are_refused(run_breadth, pool, tmp_path):
         (("compare", pool), "two"),
         (("compare", pool, pool), "named twice"),
         (("compare", pool, one, "--n-molecules", "99"), "99 molecules"),
-        (("compare", pool, one, "--repeats", "0"), "repeats = 0"),
         (("measure", one, "--bandwidth", "1e-200"), "too small"),
-        (("measure", one, "--random-state", "-1"), "seed of -1"),
         (("measure", one, "--out", one), "one.xyz is a file"),
         (("measure", atoms), "no conformer in " + str(atoms)),
         (("compare", one, atoms), "no conformer in " + str(atoms)),
