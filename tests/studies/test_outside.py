@@ -242,6 +242,7 @@ def test_damaged_files_give_an_answer_or_a_clear_error(told, data, tmp_path):
     assert all("model.xyz" in why or "No conformer of the data" in why for why in refusals)
 
 
+@pytest.mark.slow
 def test_another_model_stands_in_the_figures_of_a_study(smoke, run_breadth, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(smoke[0], run, symlinks=False, ignore=shutil.ignore_patterns("units"))

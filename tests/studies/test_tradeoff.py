@@ -194,6 +194,7 @@ def test_killed_anywhere_it_ends_with_the_same_values(tmp_path, run_breadth):
     assert list((torn / "partial").glob("*/*")) == []
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_changes_nothing(tmp_path, run_breadth):
     one, two = tmp_path / "one", tmp_path / "two"
     run_breadth(*SMOKE, *TINY, "--out", one, "--workers", "1")
@@ -301,6 +302,7 @@ BOLTZMANN = (
 )
 
 
+@pytest.mark.slow
 def test_a_study_of_selectors_alone_reads_the_priors_labels(tmp_path, run_breadth):
     out = tmp_path / "selectors"
     result = run_breadth(*SMOKE, "--out", out, "--set", *BOLTZMANN)

@@ -126,6 +126,7 @@ def test_no_model_saw_what_it_is_tested_on(refined):
         assert 2 <= adapted[of == system].sum() <= (~adapted[of == system]).sum()
 
 
+@pytest.mark.slow
 def test_what_was_lost_is_made_again_bit_for_bit_by_other_workers(refined, tmp_path, run_breadth):
     out, _ = refined
     again = tmp_path / "again"
@@ -190,6 +191,7 @@ def test_what_cannot_be_done_is_told_before_the_work(tmp_path, override, words):
     assert not (tmp_path / "x" / "units").exists()
 
 
+@pytest.mark.slow
 def test_every_model_of_a_tradeoff_study_is_refined(smoke, tmp_path):
     run, _ = smoke
     asked = configuration(
