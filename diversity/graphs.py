@@ -151,6 +151,26 @@ def normalised_laplacian_spectrum(adjacency: np.ndarray) -> np.ndarray:
     return np.clip(np.linalg.eigvalsh(laplacian), 0.0, 2.0)
 
 
-def fraction_near_one(spectrum: np.ndarray, half_width: float = 0.1) -> np.ndarray:
-    """Return the fraction of eigenvalues in [1 − half_width, 1 + half_width], last axis reduced."""
-    return (np.abs(np.asarray(spectrum) - 1.0) <= half_width + EIGENVALUE_TOLERANCE).mean(-1)
+def fraction_near_one(
+    spectra: np.ndarray, counts: np.ndarray | None = None, *, half_width: float = 0.1
+) -> np.ndarray:
+    """Return the fraction of eigenvalues in [1 − half_width, 1 + half_width], last axis reduced.
+
+    Parameters
+    ----------
+    spectra : array, shape (…, N) or (n, …, N)
+    counts : array of int, shape (n,), optional
+        Eigenvalues of each structure, where spectra are padded with zeros, which are never near 1.
+    half_width : float
+        Below 1.
+
+    Returns
+    -------
+    array of float64
+        Without the last axis.
+    """
+    spectra = np.asarray(spectra)
+    near = (np.abs(spectra - 1.0) <= half_width + EIGENVALUE_TOLERANCE).sum(-1)
+    if counts is None:
+        return near / spectra.shape[-1]
+    return near / np.reshape(counts, (-1, *(1,) * (near.ndim - 1)))

@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 
 from .bonds import pairs_within
+from .conformers import ConformerSet
 from .errors import ConfigurationError
 from .graphs import normalised_laplacian_spectrum
 
@@ -103,6 +104,33 @@ def laplacian_spectra(
         atoms = positions[offsets[rows][:, None] + np.arange(size)].astype(np.float64)
         out[rows, :, :size] = _spectra_of_size(atoms, radii[rows], max_neighbours)
     return out
+
+
+def spectra_at(
+    conformers: ConformerSet, radii: np.ndarray, *, max_neighbours: int | None = None
+) -> np.ndarray:
+    """Return the spectra of a set's radius graphs; see `laplacian_spectra`.
+
+    Parameters
+    ----------
+    conformers : ConformerSet
+    radii : array, shape (R,) or (n, R)
+        In Å.
+    max_neighbours : int, optional
+
+    Returns
+    -------
+    array of float64, shape (n, R, N)
+        Ascending, zeros at the end of smaller structures.
+    """
+    return laplacian_spectra(
+        conformers.positions,
+        conformers.offsets,
+        radii,
+        max_neighbours=max_neighbours,
+        cell=conformers.cell,
+        pbc=conformers.pbc,
+    )
 
 
 def _alike(counts: np.ndarray, n_radii: int) -> Iterator[tuple[int, np.ndarray]]:

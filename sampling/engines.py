@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from ase import Atoms, units
+from ase import units
 from ase.stress import voigt_6_to_full_3x3_stress
 from rdkit import rdBase
 from rdkit.Chem import rdForceFieldHelpers
@@ -24,6 +24,7 @@ from ..diversity.bonds import covalent_bonds
 from ..diversity.conformers import ConformerSet, Labels
 from ..diversity.errors import DataError
 from ..diversity.topology import molecular_graphs
+from .calculators import bare_atoms
 from .minima import KCAL_PER_MOL, placed
 from .molecules import bond_table, rdkit_molecule
 
@@ -239,15 +240,8 @@ class AseEngine:
         calculator = self.factory()
         stress = "stress" in calculator.implemented_properties
         for i in range(len(conformers)):
-            at = conformers.atoms_slice(i)
-            atoms = Atoms(
-                numbers=conformers.numbers[at],
-                positions=conformers.positions[at],
-                cell=conformers.cell[i],
-                pbc=conformers.pbc[i],
-            )
-            multiplicity = int(conformers.multiplicity[i])
-            atoms.info.update(charge=int(conformers.charge[i]), spin=multiplicity)
+            atoms = bare_atoms(conformers, i)
+            multiplicity = atoms.info["spin"]
             if multiplicity > 1:
                 atoms.set_initial_magnetic_moments(
                     np.full(len(atoms), (multiplicity - 1) / len(atoms))

@@ -1,8 +1,11 @@
-"""Results as NetCDF files: written aside, read whole."""
+"""What a study leaves: results as NetCDF files, written aside and read whole, and figures."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Executor
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
@@ -23,3 +26,22 @@ def load(path: Path) -> xr.Dataset:
     """Read a Dataset whole."""
     with xr.open_dataset(path, engine="h5netcdf") as dataset:
         return dataset.load()
+
+
+def draw_widths(draw: Callable[..., Any], out: Path, executor: Executor) -> None:
+    """Draw a study's figures for single and double columns.
+
+    Matplotlib takes seconds for these: the workers draw one width each.
+
+    Parameters
+    ----------
+    draw : callable
+        ``draw(run, directory, column=…)``, a module's function.
+    out : Path
+        Folder of the study; it gets ``figures/`` and ``figures/double/``.
+    executor : concurrent.futures.Executor
+    """
+    folders = {"single": out / "figures", "double": out / "figures" / "double"}
+    drawn = [executor.submit(draw, out, to, column=column) for column, to in folders.items()]
+    for future in drawn:
+        future.result()

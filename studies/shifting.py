@@ -15,8 +15,8 @@ from ..analysis.shift.between import MOST_STRUCTURES, available, shift
 from ..analysis.shift.structure_rows import StructureRows, taken_with_elements
 from ..diversity import ConfigurationError, ConformerSet, Featurizer, Labels
 from ..diversity.descriptors import atomic_features, bound
-from ..diversity.graphs import EIGENVALUE_TOLERANCE
-from ..diversity.spectra import laplacian_spectra
+from ..diversity.graphs import fraction_near_one
+from ..diversity.spectra import spectra_at
 from .registry import featurizer as named_featurizer
 
 Progress = Callable[[str, float, float], None]
@@ -69,16 +69,8 @@ def connectivity(conformers: ConformerSet, cutoff: float) -> np.ndarray:
 
     0 for a single atom, and for isolated ones: an atom of degree 0 has the eigenvalue 0.
     """
-    spectra = laplacian_spectra(
-        conformers.positions,
-        conformers.offsets,
-        np.array([cutoff]),
-        cell=conformers.cell,
-        pbc=conformers.pbc,
-    )[:, 0]
-    near = np.abs(spectra - 1.0) <= 0.1 + EIGENVALUE_TOLERANCE
-    fraction: np.ndarray = near.sum(axis=1) / conformers.counts
-    return fraction
+    spectra = spectra_at(conformers, np.array([cutoff]))[:, 0]
+    return fraction_near_one(spectra, conformers.counts)
 
 
 def shift_sets(

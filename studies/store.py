@@ -23,7 +23,8 @@ class Store:
     """Results of units under one folder.
 
     ``units/KEY/`` is a finished unit; it never changes. ``partial/KEY/`` is where a running unit
-    keeps what lets it resume; ``aside/`` is swept whenever the lock is taken.
+    keeps what lets it resume; both it, where the unit is finished, and ``aside/`` are swept
+    whenever the lock is taken and given back.
 
     Parameters
     ----------
@@ -99,8 +100,16 @@ class Store:
                 raise ConfigurationError(
                     f"Another run is at work in {self.root}. Wait for it, or give another --out."
                 ) from None
-            shutil.rmtree(self.root / "aside", ignore_errors=True)
+            self._sweep()
             yield
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what a killed run or its orphans left behind of units that are finished."""
+        shutil.rmtree(self.root / "aside", ignore_errors=True)
+        for folder in (self.root / "partial").glob("*"):
+            if self.folder(folder.name).is_dir():
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def sync(path: Path) -> None:

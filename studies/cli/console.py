@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
     from rich.progress import TaskID
 
@@ -97,6 +99,20 @@ def shown(value: Any) -> str:
         nested = any(isinstance(v, dict | list) for v in value.values())
         return ("\n" if nested else ", ").join(parts) or "none"
     return str(value)
+
+
+def drawn_figures(out: Path) -> list[str]:
+    """Return the paths of a study's figures, sorted."""
+    return sorted(str(path) for path in (out / "figures").rglob("*.png"))
+
+
+def tell_written(out: Path) -> None:
+    """Say where a finished study's figures and results are."""
+    output().print("\nFigures (PDF beside each PNG):")
+    for figure in drawn_figures(out):
+        output().print(f"  {figure}", soft_wrap=True)
+    output().print(f"Results: {out / 'results.nc'}  Predictions: {out / 'predictions.nc'}")
+    note("Run the same command again to see this table; it computes nothing twice.")
 
 
 def worker_count(threads: int) -> int:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from .counts import Count
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -18,7 +20,7 @@ def refinement(
     config: Path | None = None,
     models: Path | None = None,
     set: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
-    workers: int | None = None,
+    workers: Count | None = None,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -46,7 +48,15 @@ def refinement(
     """
     from ..configuration import load
     from ..refinement import RefinementConfiguration, estimate, run_refinement
-    from .console import emit_json, listing, note, output, progress_bar, worker_count
+    from .console import (
+        drawn_figures,
+        emit_json,
+        listing,
+        output,
+        progress_bar,
+        tell_written,
+        worker_count,
+    )
 
     overrides = [*(set or ()), *([f"models.run={models}"] if models is not None else [])]
     asked = load(
@@ -62,19 +72,14 @@ def refinement(
         return
     with progress_bar() as show:
         results = run_refinement(asked, out, workers=count, progress=show)
-    figures = sorted(str(path) for path in (out / "figures").rglob("*.png"))
     if json:
         emit_json({"groups": gains(results), "warnings": warnings(results), "out": str(out),
-                   "figures": figures})  # fmt: skip
+                   "figures": drawn_figures(out)})  # fmt: skip
         return
     print_gains(results)
     for text in warnings(results):
         output().print(f"warning: {text}", markup=False, soft_wrap=True)
-    output().print("\nFigures (PDF beside each PNG):")
-    for figure in figures:
-        output().print(f"  {figure}", soft_wrap=True)
-    output().print(f"Results: {out / 'results.nc'}  Predictions: {out / 'predictions.nc'}")
-    note("Run the same command again to see this table; it computes nothing twice.")
+    tell_written(out)
 
 
 def gains(results: xr.Dataset) -> list[dict[str, Any]]:

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from .counts import Natural
+
 
 def shift(
     a: Path,
@@ -19,7 +21,7 @@ def shift(
     level: str | None = None,
     identity: str = "auto",
     skip_bad: Annotated[bool, Parameter(negative="")] = False,
-    random_state: int = 0,
+    random_state: Natural = 0,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Say how far one data set is from another.

@@ -45,7 +45,14 @@ def tradeoff(
     """
     from ..configuration import load
     from ..tradeoff import TradeoffConfiguration, estimate, run_tradeoff
-    from .console import emit_json, listing, note, output, progress_bar, worker_count
+    from .console import (
+        drawn_figures,
+        emit_json,
+        listing,
+        progress_bar,
+        tell_written,
+        worker_count,
+    )
     from .learned import print_learned
 
     asked = load(TradeoffConfiguration, preset=preset, path=config, overrides=set or ())
@@ -59,17 +66,12 @@ def tradeoff(
         return
     with progress_bar() as show:
         results = run_tradeoff(asked, out, workers=count, progress=show)
-    figures = sorted(str(path) for path in (out / "figures").rglob("*.png"))
     if json:
-        emit_json({**_learned(results), "out": str(out), "figures": figures})
+        emit_json({**_learned(results), "out": str(out), "figures": drawn_figures(out)})
         return
     print_learned(results)
 
-    output().print("\nFigures (PDF beside each PNG):")
-    for figure in figures:
-        output().print(f"  {figure}", soft_wrap=True)
-    output().print(f"Results: {out / 'results.nc'}  Predictions: {out / 'predictions.nc'}")
-    note("Run the same command again to see this table; it computes nothing twice.")
+    tell_written(out)
 
 
 def figures(

@@ -19,7 +19,7 @@ from ..plan import FINISHED, finished, open_plan
 from ..pool import read_set
 from ..pooling import Tell
 from ..registry import label_engine
-from ..results import load, save
+from ..results import draw_widths, load, save
 from ..store import Store, replace_file
 from ..units import Unit
 from .dynamics import gather_dynamics
@@ -98,13 +98,7 @@ def run_refinement(
                 save(gather_dynamics(store, simulated["dynamics"], n), out / "dynamics.nc")
             if simulated["surface"]:
                 save(gather_surfaces(store, simulated["surface"]), out / "surface.nc")
-            # Matplotlib takes seconds for these: the workers draw one width each.
-            drawn = [
-                executor.submit(draw_figures, out, out / "figures", column="single"),
-                executor.submit(draw_figures, out, out / "figures" / "double", column="double"),
-            ]
-            for future in drawn:
-                future.result()
+            draw_widths(draw_figures, out, executor)
         replace_file(out / FINISHED, json.dumps({"fits": len(work.fits)}))
         tell("results and figures", 1.0, 1.0)
         return results

@@ -17,7 +17,7 @@ from ...analysis.shift.composition import composition_score
 from ...analysis.shift.structure_rows import StructureRows
 from ...diversity import ConformerSet
 from ...diversity.descriptors import bound
-from ...diversity.spectra import laplacian_spectra
+from ...diversity.spectra import spectra_at
 from ...sampling.high_forces import force_norms
 from ...training import load_potential, predict
 from ...training.features import PotentialFeaturizer
@@ -96,7 +96,7 @@ def run_scores(unit: Unit, store: Store, folder: Path) -> None:
     )
     if len(members) > 1:
         # Of the reference it is not read: members on their own training sets agree too well.
-        spread = _mean_norm(members.std(0), tested)
+        spread = new.mean_of_atoms(np.linalg.norm(members.std(0).astype(np.float64), axis=1))
         reference = _with(reference, "committee_variance", np.zeros(len(train)))
         new = _with(new, "committee_variance", spread)
     wanted = [m for m in asked["measures"] or MEASURES if m != "force_norm"]
@@ -106,7 +106,7 @@ def run_scores(unit: Unit, store: Store, folder: Path) -> None:
         "train": force_norms(train, asked["level"]),
         "test": force_norms(tested, asked["level"]),
     }
-    scores["force_norm"] = _force_norm_scores(norms["train"], norms["test"], system, len(names))
+    scores["force_norm"] = _force_norm_scores(norms["train"], norms["test"], system)
     arrays = {f"score/{name}": np.asarray(values, float) for name, values in scores.items()}
     arrays["covariate/force_norm"] = _means(norms["test"], system)
     arrays["covariate/composition"] = _means(composition_score(reference, new), system)
@@ -251,10 +251,7 @@ def gather_spectra(store: Store, units: Mapping[str, Unit]) -> xr.Dataset:
 
 def _eigenvalues(conformers: ConformerSet, radius: float) -> np.ndarray:
     """Return all eigenvalues of all conformers at one radius, without padding."""
-    spectra = laplacian_spectra(
-        conformers.positions, conformers.offsets, np.array([radius]),
-        cell=conformers.cell, pbc=conformers.pbc,
-    )[:, 0]  # fmt: skip
+    spectra = spectra_at(conformers, np.array([radius]))[:, 0]
     return spectra[np.arange(spectra.shape[1]) < conformers.counts[:, None]]
 
 
@@ -273,19 +270,12 @@ def _with(rows: StructureRows, name: str, values: np.ndarray) -> StructureRows:
     return replace(rows, scalars={**rows.scalars, name: values})
 
 
-def _mean_norm(forces: np.ndarray, conformers: ConformerSet) -> np.ndarray:
-    norms = np.linalg.norm(forces.astype(np.float64), axis=1)
-    return np.add.reduceat(norms, conformers.offsets[:-1]) / conformers.counts
-
-
 def _means(values: np.ndarray, system: np.ndarray) -> np.ndarray:
     """Return the mean of each system's structures, NaN where one is unknown."""
     return np.bincount(system, weights=values) / np.bincount(system)
 
 
-def _force_norm_scores(
-    train: np.ndarray, test: np.ndarray, system: np.ndarray, n_systems: int
-) -> np.ndarray:
+def _force_norm_scores(train: np.ndarray, test: np.ndarray, system: np.ndarray) -> np.ndarray:
     """Return distances from the training mean in standard deviations, 10 meV/Å at least."""
     known = train[np.isfinite(train)]
     away = np.abs(test - known.mean()) / max(float(known.std()), 0.01)

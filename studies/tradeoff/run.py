@@ -18,7 +18,7 @@ from ..plan import FINISHED, finished, open_plan
 from ..pool import SECONDS, read_set
 from ..pooling import link_pool
 from ..predictions import Evaluation, gather_predictions
-from ..results import load, save
+from ..results import draw_widths, load, save
 from ..store import Store, replace_file
 from ..units import Unit
 from .cells import Cell, Progress, choose_molecules
@@ -80,13 +80,7 @@ def run_tradeoff(
             tell("results and figures", 0.0, 1.0)
             results = _write_results(asked, out, store, pool, cells, measured, fits)
             link_pool(out, store.folder(pool_unit.key) / "set")
-            # Matplotlib takes seconds for these: the workers draw one width each.
-            drawn = [
-                executor.submit(draw_figures, out, out / "figures", column="single"),
-                executor.submit(draw_figures, out, out / "figures" / "double", column="double"),
-            ]
-            for future in drawn:
-                future.result()
+            draw_widths(draw_figures, out, executor)
         replace_file(out / FINISHED, json.dumps({"fits": len(fits)}))
         tell("results and figures", 1.0, 1.0)
         return results

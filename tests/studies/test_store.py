@@ -159,3 +159,18 @@ def test_process_pool_sets_threads():
     assert isinstance(pool, ProcessPoolExecutor)
     assert pool.submit(os.getenv, "OMP_NUM_THREADS").result() == "1"
     pool.shutdown()
+
+
+def test_what_orphans_leave_of_finished_units_is_swept(tmp_path):
+    store = Store(tmp_path)
+    unit, other = (Unit("double", 1, {"value": n}) for n in (1, 2))
+    with store.writing(unit):
+        pass
+    # A worker that outlived its run's kill writes a checkpoint of what has since been finished.
+    (store.partial(unit) / "checkpoint").write_text("late")
+    (store.partial(other) / "checkpoint").write_text("half")
+    with store.locked():
+        assert not (tmp_path / "partial" / unit.key).exists()
+        (store.partial(unit) / "checkpoint").write_text("later")
+    assert not (tmp_path / "partial" / unit.key).exists()
+    assert (tmp_path / "partial" / other.key / "checkpoint").read_text() == "half"

@@ -26,9 +26,10 @@ import numpy as np
 from ...diversity.bonds import pairs_within
 from ...diversity.conformers import ConformerSet
 from ...diversity.errors import ConfigurationError
+from ...diversity.spectra import spectra_at
 from ..potentials import Potential
 from .at_radii import ForceJumps, force_jumps, predict_at_radii
-from .spectrum_reference import FORMS, Form, SpectrumReference, chunks, spectra_at
+from .spectrum_reference import FORMS, Form, SpectrumReference, chunks
 
 __all__ = [
     "ForceJumps",
@@ -142,7 +143,7 @@ def choose_radii(
     distances = np.zeros((n, len(offered)))
     for rows in chunks(conformers, len(offered)):
         part = conformers.select(rows)
-        spectra = spectra_at(part, offered, reference.max_neighbours)
+        spectra = spectra_at(part, offered, max_neighbours=reference.max_neighbours)
         distances[rows] = reference.distances(spectra, part.counts, form)
     sums = np.zeros((int(group.max(initial=-1)) + 1, len(offered)))
     np.add.at(sums, group, distances)
@@ -177,7 +178,9 @@ def _chosen_exactly(
         ends = ends[np.diff(ends, prepend=-np.inf) > _NARROW]
         bounds = np.concatenate([[low], ends, [high]])
         part = conformers.select(np.array([i]))
-        spectra = spectra_at(part, (bounds[:-1] + bounds[1:]) / 2, reference.max_neighbours)
+        spectra = spectra_at(
+            part, (bounds[:-1] + bounds[1:]) / 2, max_neighbours=reference.max_neighbours
+        )
         steps.append((ends, reference.distances(spectra, part.counts, form)[0]))
     radius = np.full(n, trained)
     for g in np.unique(group):

@@ -10,8 +10,8 @@ import numpy as np
 
 from ...diversity.conformers import ConformerSet
 from ...diversity.errors import DataError
-from ...diversity.graphs import EIGENVALUE_TOLERANCE
-from ...diversity.spectra import laplacian_spectra
+from ...diversity.graphs import fraction_near_one
+from ...diversity.spectra import spectra_at
 
 Form = Literal["padded", "fraction", "wasserstein"]
 FORMS = ("padded", "fraction", "wasserstein")
@@ -62,9 +62,9 @@ class SpectrumReference:
         fraction, found = 0.0, []
         for rows in chunks(conformers, 1):
             part = conformers.select(rows)
-            spectra = spectra_at(part, np.array([cutoff]), max_neighbours)[:, 0]
+            spectra = spectra_at(part, np.array([cutoff]), max_neighbours=max_neighbours)[:, 0]
             padded[: spectra.shape[1]] += spectra.sum(0)
-            fraction += float(_fractions(spectra, part.counts).sum())
+            fraction += float(fraction_near_one(spectra, part.counts).sum())
             there = np.arange(spectra.shape[1]) < part.counts[:, None]
             weights = np.repeat(1.0 / part.counts, part.counts)
             found.append(_pooled(spectra[there].round(9), weights))
@@ -94,7 +94,7 @@ class SpectrumReference:
         array, shape (n, R)
         """
         if form == "fraction":
-            return np.abs(_fractions(spectra, counts) - self.fraction)
+            return np.abs(fraction_near_one(spectra, counts) - self.fraction)
         if form == "padded":
             n = min(spectra.shape[-1], len(self.padded))
             rest = np.square(self.padded[n:]).sum() + np.square(spectra[..., n:]).sum(-1)
@@ -120,28 +120,10 @@ class SpectrumReference:
         return (below + at_low + at_high - 2 * np.interp(middle, levels, integral)).sum(-1)
 
 
-def _fractions(spectra: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return the fraction of eigenvalues in [0.9, 1.1]; padding, which is zeros, never counts."""
-    near = (np.abs(spectra - 1.0) <= 0.1 + EIGENVALUE_TOLERANCE).sum(-1)
-    return near / counts.reshape(-1, *(1,) * (near.ndim - 1))
-
-
 def _pooled(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return each value once, ascending, with the sum of its weights."""
     once, place = np.unique(values, return_inverse=True)
     return once, np.bincount(place.ravel(), weights)
-
-
-def spectra_at(part: ConformerSet, radii: np.ndarray, limit: int | None) -> np.ndarray:
-    """Return the spectra (n, R, N) of a set at radii (R,) in Å."""
-    return laplacian_spectra(
-        part.positions,
-        part.offsets,
-        radii,
-        max_neighbours=limit,
-        cell=part.cell,
-        pbc=part.pbc,
-    )
 
 
 def chunks(conformers: ConformerSet, n_radii: int) -> Iterator[np.ndarray]:

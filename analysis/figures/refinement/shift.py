@@ -171,7 +171,8 @@ def _lines(axes: Axes, found: xr.Dataset, methods: list[str]) -> tuple[float, fl
     score = found["score"].values
     if not score.size:
         return np.nan, np.nan
-    step = 0.008 * (np.ptp(score) or 1.0)
+    # A share of what the axis will span: scores may all be equal.
+    step = 0.008 * np.ptp([*axes.get_xlim(), score.min(), score.max()])
     means, ends = [], []
     for i, method in enumerate(methods):
         _, colour, line = method_look(method)
