@@ -195,7 +195,9 @@ def _torsion(axes: Axes, name: str, torsions: Mapping[str, Mapping[str, Any]]) -
         edges = np.linspace(0.0, 180.0, len(counts) + 1)
         alone = len(torsions) == 1
         axes.stairs(share, edges, color=colour, fill=alone, lw=1.0)
-        sizes.append(f"{pattern['n_molecules']:,} torsions, {pattern['n_conformers']:,} conformers")
+        n = pattern["n_molecules"]
+        of = "1 torsion" if n == 1 else f"{n:,} torsions"
+        sizes.append(f"{of}, {pattern['n_conformers']:,} conformers")
         top = max(top, float(share.max()))
         for minimum in pattern["minima"]:
             empty = minimum in pattern["missing"]
@@ -208,7 +210,7 @@ def _torsion(axes: Axes, name: str, torsions: Mapping[str, Mapping[str, Any]]) -
                 axes.axvspan(*span, color=_RED, alpha=0.15, lw=0)
     axes.set(xlim=(0, 180), ylim=(0, 1.05 * top), xticks=[0, 60, 120, 180])
     text = "\n".join(name.replace("!@;-", "!@;-\n").split("\n")[:2]).replace("$", r"\$")
-    lines = [shortened(line, "single") for line in text.split("\n")]
+    lines = [shortened(line, "single", limit=31) for line in text.split("\n")]
     if len(sizes) == 1:
         lines.append(sizes[0])
     axes.set_title("\n".join(lines), fontsize=5.2, loc="left", pad=3 + 5 * len(torsions))

@@ -79,9 +79,13 @@ def words(name: object) -> str:
     return str(name).replace("_", " ")
 
 
-def shortened(name: str, column: Column) -> str:
-    """Leave out the middle of a long name: its ends tell names apart."""
-    limit = {"single": 36, "double": 48}[column]
+def shortened(name: str, column: Column, *, limit: int | None = None) -> str:
+    """Leave out the middle of a long name: its ends tell names apart.
+
+    >>> shortened("rmd17_aspirin_train_01.npz", "single", limit=13)
+    'rmd17_…01.npz'
+    """
+    limit = limit or {"single": 36, "double": 48}[column]
     half = (limit - 1) // 2
     return name if len(name) <= limit else f"{name[:half]}…{name[-half:]}"
 
