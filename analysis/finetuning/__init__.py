@@ -1,0 +1,5 @@
+"""What fine-tuning in dynamics leaves: errors, intervals and foresight from predictions."""
+
+from .layout import check_finetuning
+
+__all__ = ["check_finetuning"]
