@@ -50,6 +50,46 @@ class PriorTask:
             raise ConfigurationError(f"A prior's weight must be above 0, not {self.weight}.")
 
 
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """Structures of the original distribution, learnt beside new ones so that they stay known.
+
+    Each update adds `weight` times the loss of a batch of these conformers, at the level that
+    the potential learnt them at and through that level's head, whose reference energies stay.
+    Unlike a prior's, energies count as they are.
+
+    Parameters
+    ----------
+    data : ConformerSet
+        Its labels are stored ones, or those of the untouched potential; see
+        :func:`~breadth.training.refinement.pseudo_labels`.
+    level : str
+        One that the potential knows.
+    index : array of int or bool, optional
+        Which conformers; all by default.
+    weight : float
+        Above 0.
+    """
+
+    data: ConformerSet
+    level: str
+    index: np.ndarray | None = None
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.weight > 0:
+            raise ConfigurationError(f"The weight of replay must be above 0, not {self.weight}.")
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The conformers, in the order of their ids."""
+        index = np.arange(len(self.data)) if self.index is None else self.index
+        rows = canonical(self.data, index)
+        if not len(rows):
+            raise DataError("There is no conformer to replay.")
+        return rows
+
+
 def prior_rows(data: ConformerSet, level: str, index: np.ndarray) -> tuple[np.ndarray, int]:
     """Return the conformers that a prior gave labels to, and how many it gave none.
 
@@ -130,6 +170,16 @@ class Task:
         weights = config.model_copy(update={"energy_weight": weight})
         own = int(seed_sequence(seed, "prior").generate_state(1)[0])
         return cls(data, rows, prior.level, weights, seed=own, device=device, conformational=True)
+
+    @classmethod
+    def of_replay(
+        cls, replay: Replay, config: TrainingConfig, *, seed: int, device: torch.device
+    ) -> Task:
+        """Return the task of replaying, whose batches are a stream of their own."""
+        rows = replay.rows
+        fitting = config.model_copy(update={"batch_size": min(config.batch_size, len(rows))})
+        own = int(seed_sequence(seed, "replay").generate_state(1)[0])
+        return cls(replay.data, rows, replay.level, fitting, seed=own, device=device)
 
     def loss(self, potential: Potential, update: int, cutoff: float | None = None) -> Tensor:
         """Return the loss of an update's batch, with its graph."""

@@ -16,11 +16,12 @@ import torch
 from ..diversity.conformers import ConformerSet
 from ..diversity.errors import BreadthError, ConfigurationError, DataError
 from .configuration import TrainingConfig, choose_device
+from .low_rank import attach, merge
 from .order import canonical, update_cutoff
 from .potentials import Potential
 from .starting import continued_references, hyper_parameters, initial_potential
 from .state import FitResult, TrainingState
-from .tasks import PriorTask, Task, prior_rows
+from .tasks import PriorTask, Replay, Task, prior_rows
 
 Monitor = Callable[[int, Potential], Mapping[str, float]]
 Progress = Callable[[int, int, float], None]
@@ -44,6 +45,8 @@ def fit(
     start: Potential | None = None,
     frozen: Sequence[str] = (),
     conformational: bool = False,
+    replay: Replay | None = None,
+    low_rank: int | None = None,
 ) -> FitResult:
     """Fit a potential.
 
@@ -83,6 +86,11 @@ def fit(
         Names of parameters that stay as they are. Heads that nothing is learnt for always do.
     conformational : bool
         Learn energy differences between conformers of one molecule alone, not energies.
+    replay : Replay, optional
+        Structures that `start` was made with, learnt beside so that it does not forget them.
+    low_rank : int, optional
+        Move linear maps of the representation by products of this rank alone, and nothing else
+        of it but the heads; see :mod:`~breadth.training.low_rank`.
 
     Returns
     -------
@@ -111,7 +119,15 @@ def fit(
     if prior is not None and prior.level == level:
         raise ConfigurationError(f"The prior and what is to be learnt are one level: {level!r}.")
     cheap, left_out = (None, 0) if prior is None else prior_rows(data, prior.level, prior.train)
-    taught = (level,) if prior is None else (level, prior.level)
+    taught: tuple[str, ...] = (level,) if prior is None else (level, prior.level)
+    if replay is not None:
+        if start is None or replay.level not in start.levels:
+            have = "no start" if start is None else ", ".join(map(repr, start.levels))
+            raise ConfigurationError(
+                f"Replay needs a level that the potential to start from knows, not "
+                f"{replay.level!r}: there is {have}."
+            )
+        taught = tuple(dict.fromkeys((*taught, replay.level)))
     hyper = hyper_parameters(potential, start, (*taught, *levels))
     # Only what is asked for beside the plain fit, so that checkpoints of plain fits go on.
     beside: dict[str, Any] = {}
@@ -126,6 +142,11 @@ def fit(
         beside["frozen"] = sorted(frozen)
     if conformational:
         beside["conformational"] = True
+    if replay is not None:
+        own = _fingerprint(replay.data, replay.level, replay.rows)
+        beside["replay"] = [own, replay.level, replay.weight]
+    if low_rank is not None:
+        beside["low_rank"] = low_rank
     fingerprint = _fingerprint(
         data,
         level,
@@ -141,14 +162,22 @@ def fit(
     tasks = [(1.0, task)]
     if prior is not None:
         assert cheap is not None
-        own = Task.of_prior(prior, data, cheap, config, seed=seed, device=device)
-        tasks.append((prior.weight, own))
+        tasks.append(
+            (prior.weight, Task.of_prior(prior, data, cheap, config, seed=seed, device=device))
+        )
     model = initial_potential(hyper, seed=seed, start=start).to(device)
     if config.random_cutoff is not None:
         model.set_cutoff_range(*config.random_cutoff)
+    replayed = () if replay is None or replay.level != level else ((replay.data, replay.rows),)
     for _, each in tasks:
-        _set_level(model, each, known=start is not None and each.level in start.levels)
-    run = TrainingState(model, config, _all_frozen(model, frozen, taught))
+        known = start is not None and each.level in start.levels
+        _set_level(model, each, known=known, beside=replayed if each is task else ())
+    if replay is not None:
+        tasks.append((replay.weight, Task.of_replay(replay, config, seed=seed, device=device)))
+    still = _all_frozen(model, frozen, taught)
+    if low_rank is not None:
+        still = attach(model, low_rank, still, seed=seed)
+    run = TrainingState(model, config, still)
     folder = None if directory is None else Path(directory)
     if folder is not None:
         run.load(folder, fingerprint)
@@ -189,7 +218,10 @@ def fit(
         )
     if folder is not None and run.finished:
         run.save(folder, fingerprint)
-    return replace(run.result(), left_out=left_out)
+    result = run.result()
+    if low_rank is not None:
+        merge(result.potential)
+    return replace(result, left_out=left_out)
 
 
 def _fingerprint(data: ConformerSet, level: str, *indices: np.ndarray, **options: Any) -> str:
@@ -210,7 +242,13 @@ def _weights_digest(potential: Potential) -> str:
     return digest.hexdigest()
 
 
-def _set_level(model: Potential, task: Task, *, known: bool) -> None:
+def _set_level(
+    model: Potential,
+    task: Task,
+    *,
+    known: bool,
+    beside: Sequence[tuple[ConformerSet, np.ndarray]] = (),
+) -> None:
     """Set a task's references and scale, or move those that its head was learnt with."""
     place = model.level_index(task.level)
     if not known:
@@ -218,7 +256,7 @@ def _set_level(model: Potential, task: Task, *, known: bool) -> None:
     elif task.conformational:
         return
     else:
-        references = continued_references(model, task.data, task.level, task.rows)
+        references = continued_references(model, task.data, task.level, task.rows, beside=beside)
         scale = float(model.scales[place])
     model.set_level(
         task.level, references=references.energies, scale=scale, anchored=references.anchored

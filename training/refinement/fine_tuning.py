@@ -1,21 +1,22 @@
-"""Going on from a potential: with a prior's representation frozen, or on a few new labels."""
+"""Going on from a potential with a few labelled structures of a new system or level."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ...diversity.conformers import ConformerSet
+from ...diversity.errors import ConfigurationError
 from ..configuration import TrainingConfig
 from ..order import canonical
 from ..potentials import Potential
+from ..starting import with_level
 from ..state import FitResult
-from ..tasks import PriorTask, prior_rows
+from ..tasks import Replay
 from ..trainer import Progress, fit
-from .freezing import representation
+from .freezing import blocks, representation
 
 #: A tenth of the rate of training from scratch, and few updates: a handful of structures is
 #: learnt soon, and what the potential knew is to stay.
@@ -30,6 +31,9 @@ def fine_tune(
     *,
     level: str,
     index: np.ndarray,
+    like: str | None = None,
+    what: str = "all",
+    replay: Replay | None = None,
     config: TrainingConfig | None = None,
     seed: int = 0,
     directory: str | Path | None = None,
@@ -37,8 +41,11 @@ def fine_tune(
 ) -> FitResult:
     """Go on training a potential with a few labelled structures of a new system.
 
-    The level keeps its scale; a constant by which energies of a new composition are off is taken
-    off beforehand, so that it is not the weights that learn it. Heads of other levels stay.
+    A level that the potential does not know takes over head and scale of one that it knows, and
+    its reference energies move to the new level before any update; it is the first level of the
+    result. A level that it knows keeps its scale; a constant by which energies of a new
+    composition are off is taken off beforehand, so that it is not the weights that learn it.
+    Heads of other levels stay, but that of a replayed one.
 
     Parameters
     ----------
@@ -46,25 +53,43 @@ def fine_tune(
         Untouched.
     data : ConformerSet
     level : str
-        One that the potential knows.
+        Level of theory of the labels.
     index : array of int or bool
         From one structure on; a batch is never larger than there are structures.
+    like : str, optional
+        Level from which an unknown one begins; by default that of the pretraining, or else the
+        first.
+    what : str
+        What moves: ``all`` weights; ``heads``, the new level's (and the replayed one's);
+        ``last:N``, the last N blocks of the representation and the heads; ``low_rank:R``, linear
+        maps of the representation by products of rank R, and the heads.
+    replay : Replay, optional
+        Structures of the original distribution, learnt beside by the original head.
     config : TrainingConfig, optional
-        `FINE_TUNING` by default.
+        :func:`fine_tuning_config` by default.
     seed, directory, progress
         See :func:`~breadth.training.fit`.
 
     Raises
     ------
     ConfigurationError
-        If the potential does not know the level.
+        If `what` is none of these, or replay is of a level that the potential does not know.
     DataError
-        If there is no structure to learn from.
+        If there is no structure to learn from, or no label of the level.
+
+    Notes
+    -----
+    Multi-head replay: arXiv:2401.00096 and 2412.10516; low rank: arXiv:2106.09685. Energies of
+    a level without isolated atoms compare between conformers of a molecule alone.
     """
-    config = config or FINE_TUNING
-    potential.level_index(level)
+    data.labels(level)
     rows = canonical(data, index)
+    config = config or fine_tuning_config(potential, what)
     few = min(config.batch_size, max(1, len(rows)))
+    start = potential
+    if level not in potential.levels:
+        start = with_level(potential, level, like=like)
+    frozen, rank = what_moves(start, what)
     return fit(
         None,
         data,
@@ -74,71 +99,45 @@ def fine_tune(
         seed=seed,
         directory=directory,
         progress=progress,
-        start=potential,
+        start=start,
+        frozen=frozen,
+        low_rank=rank,
+        replay=replay,
     )
 
 
-def pretrain_freeze(
-    potential: Mapping[str, Any],
-    data: ConformerSet,
-    *,
-    level: str,
-    train: np.ndarray,
-    prior: PriorTask,
-    config: TrainingConfig | None = None,
-    pretraining: TrainingConfig | None = None,
-    validation: np.ndarray | None = None,
-    seed: int = 0,
-    directory: str | Path | None = None,
-    progress: Progress | None = None,
-) -> FitResult:
-    """Fit representation and prior head to the prior, freeze both, then fit the main head.
+def fine_tuning_config(potential: Potential, what: str = "all") -> TrainingConfig:
+    """Return how a potential is fine-tuned where nothing else is asked for."""
+    return FINE_TUNING
 
-    Parameters
-    ----------
-    potential, data, level, train, validation, config, seed, progress
-        See :func:`~breadth.training.fit`.
-    prior : PriorTask
-        Its weight is not used: the two fits share no update.
-    pretraining : TrainingConfig, optional
-        Of the fit to the prior; `config` without early stopping by default.
-    directory : path, optional
-        Checkpoints of both fits go to folders in it.
 
-    Returns
-    -------
-    FitResult
-        The second fit's.
+def what_moves(potential: Potential, what: str) -> tuple[list[str], int | None]:
+    """Return the parameters that a way of fine-tuning freezes, and the rank of changes.
+
+    Examples
+    --------
+    >>> from breadth.training import build_potential
+    >>> potential = build_potential("painn", n_layers=2)
+    >>> frozen, rank = what_moves(potential, "last:1")
+    >>> {name.split(".")[0] for name in frozen}, rank
+    ({'embedding', 'messages', 'updates'}, None)
     """
-    config = config or TrainingConfig()
-    pretraining = pretraining or config.model_copy(update={"patience": None})
-    if prior.energy_weight is not None:
-        pretraining = pretraining.model_copy(update={"energy_weight": prior.energy_weight})
-    rows, left_out = prior_rows(data, prior.level, prior.train)
-    folders = (None, None) if directory is None else (Path(directory) / "prior", Path(directory))
-    first = fit(
-        potential,
-        data,
-        level=prior.level,
-        train=rows,
-        config=pretraining,
-        seed=seed,
-        directory=folders[0],
-        progress=progress,
-        conformational=True,
-    ).potential
-    second = fit(
-        None,
-        data,
-        level=level,
-        train=train,
-        validation=validation,
-        config=config,
-        seed=seed,
-        directory=folders[1],
-        progress=progress,
-        start=first,
-        # And the prior's head, like any for which nothing is learnt.
-        frozen=representation(first),
-    )
-    return FitResult(second.potential, second.history, second.updates, left_out)
+    match = re.fullmatch(r"(all|heads)|(last|low_rank):([1-9]\d*)", what)
+    if match is None:
+        raise ConfigurationError(
+            f"What moves in fine-tuning is all, heads, last:N or low_rank:R with N and R from 1 "
+            f"on, not {what!r}."
+        )
+    kind, number = match[1] or match[2], int(match[3] or 0)
+    if kind == "all":
+        return [], None
+    if kind == "heads":
+        return representation(potential), None
+    if kind == "low_rank":
+        return [], number
+    found = blocks(potential)
+    if number > len(found):
+        raise ConfigurationError(
+            f"The representation has {len(found)} blocks, so that the last {number} are none."
+        )
+    return [name for block in found[: len(found) - number] for name in block], None

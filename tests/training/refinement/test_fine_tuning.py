@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from breadth.diversity.errors import ConfigurationError, DataError
+from breadth.diversity.errors import DataError
 from breadth.training import PriorTask, TrainingConfig, fit, predict
 from breadth.training.refinement import FINE_TUNING, fine_tune, pretrain_freeze, representation
 
@@ -45,7 +45,7 @@ def test_structures_and_levels_that_are_not_there(world):
     data, start, new = world
     with pytest.raises(DataError, match="no conformer"):
         fine_tune(start, data, level="springs", index=new[:0])
-    with pytest.raises(ConfigurationError, match="no level 'gfn2'"):
+    with pytest.raises(DataError, match="no level of theory 'gfn2'"):
         fine_tune(start, data, level="gfn2", index=new)
 
 
