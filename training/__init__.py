@@ -6,6 +6,7 @@ from .checkpoints import load_potential, save_potential
 from .configuration import TrainingConfig
 from .potentials import (
     POTENTIALS,
+    PRETRAINED,
     AtomicOutput,
     FactorisedPaiNN,
     PaiNN,
@@ -23,6 +24,7 @@ from .trainer import fit
 
 __all__ = [
     "POTENTIALS",
+    "PRETRAINED",
     "AtomicOutput",
     "Batch",
     "FactorisedPaiNN",

@@ -133,7 +133,23 @@ def _images(batch: Batch, cutoff: float) -> tuple[Tensor, Tensor]:
     return shifts, home
 
 
-def _listed(batch: Batch, cutoff: float) -> Neighbours:
+@torch.no_grad()
+def pairs_within(batch: Batch, cutoff: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Find all ordered pairs of atoms within a cutoff, periodic images too.
+
+    Parameters
+    ----------
+    batch : Batch
+    cutoff : float
+        In Å.
+
+    Returns
+    -------
+    place, atom, other : Tensor of int64, shape (P,)
+        Structure of the pair and its two atoms, ordered by structure and atom.
+    shifts : Tensor, shape (P, 3)
+        Cells from the atom to its neighbour, as written in the batch, zeros without cells.
+    """
     positions, cell = batch.positions, batch.cell
     b, n = batch.numbers.shape
     device = positions.device
@@ -142,44 +158,52 @@ def _listed(batch: Batch, cutoff: float) -> Neighbours:
     else:
         shifts, home = positions.new_zeros(1, 3), torch.zeros_like(positions)
     m = len(shifts)
-    with torch.no_grad():
-        wrapped = positions + home @ cell
-        images = wrapped[:, :, None] + torch.einsum("mc,bcx->bmx", shifts, cell)[:, None]
-        images = images.flatten(1, 2)  # (B, N·M, 3), atom by atom
-        # A shift along an axis that is not periodic is no image.
-        real = ((shifts == 0)[None] | batch.pbc[:, None]).all(-1)  # (B, M)
-        there = (batch.mask[:, :, None] & real[:, None]).flatten(1, 2)
-        itself = (shifts == 0).all(-1)
-        rows = max(1, int(2**25 / max(1, b * n * m)))
-        found = []
-        for start in range(0, n, rows):
-            some = slice(start, min(start + rows, n))
-            distance = (images[:, None] - wrapped[:, some, None]).square().sum(-1)
-            near = (distance < cutoff**2) & there[:, None] & batch.mask[:, some, None]
-            own = torch.arange(start, some.stop, device=device)
-            near.view(b, -1, n, m)[:, own - start, own] &= ~itself
-            hit = near.nonzero()
-            hit[:, 1] += start
-            found.append(hit)
-        hits = torch.cat(found)
+    wrapped = positions + home @ cell
+    images = wrapped[:, :, None] + torch.einsum("mc,bcx->bmx", shifts, cell)[:, None]
+    images = images.flatten(1, 2)  # (B, N·M, 3), atom by atom
+    # A shift along an axis that is not periodic is no image.
+    real = ((shifts == 0)[None] | batch.pbc[:, None]).all(-1)  # (B, M)
+    there = (batch.mask[:, :, None] & real[:, None]).flatten(1, 2)
+    itself = (shifts == 0).all(-1)
+    rows = max(1, int(2**25 / max(1, b * n * m)))
+    found = []
+    for start in range(0, n, rows):
+        some = slice(start, min(start + rows, n))
+        distance = (images[:, None] - wrapped[:, some, None]).square().sum(-1)
+        near = (distance < cutoff**2) & there[:, None] & batch.mask[:, some, None]
+        own = torch.arange(start, some.stop, device=device)
+        near.view(b, -1, n, m)[:, own - start, own] &= ~itself
+        hit = near.nonzero()
+        hit[:, 1] += start
+        found.append(hit)
+    hits = torch.cat(found)
+    if len(found) > 1:
         hits = hits[torch.argsort(hits[:, 0] * n + hits[:, 1], stable=True)]
-        atom = hits[:, 0] * n + hits[:, 1]
-        counts = torch.bincount(atom, minlength=b * n)
-        k = max(1, int(counts.max()))
-        slot = torch.arange(len(atom), device=device) - (counts.cumsum(0) - counts)[atom]
-        index = torch.zeros(b * n, k, dtype=torch.int64, device=device)
-        image = torch.zeros(b * n, k, dtype=torch.int64, device=device)
-        mask = torch.zeros(b * n, k, dtype=torch.bool, device=device)
-        index[atom, slot] = hits[:, 2] // m
-        image[atom, slot] = hits[:, 2] % m
-        mask[atom, slot] = True
-        index, image, mask = (x.view(b, n, k) for x in (index, image, mask))
-        rows_of = torch.arange(b, device=device)[:, None, None]
-        crossing = shifts[image] + home[rows_of, index] - home[:, :, None]
-    empty = Neighbours(positions, mask, index)
-    vectors = empty.gather(positions) - positions[:, :, None]
+    place, atom, image = hits.unbind(1)
+    other = torch.div(image, m, rounding_mode="floor")
+    return place, atom, other, shifts[image % m] + home[place, other] - home[place, atom]
+
+
+def _listed(batch: Batch, cutoff: float) -> Neighbours:
+    """Pad each atom's neighbours to the longest list."""
+    b, n = batch.numbers.shape
+    device = batch.positions.device
+    place, atom, other, shifts = pairs_within(batch, cutoff)
+    row = place * n + atom
+    counts = torch.bincount(row, minlength=b * n)
+    k = max(1, int(counts.max()))
+    slot = torch.arange(len(row), device=device) - (counts.cumsum(0) - counts)[row]
+    index = torch.zeros(b * n, k, dtype=torch.int64, device=device)
+    mask = torch.zeros(b * n, k, dtype=torch.bool, device=device)
+    crossing = shifts.new_zeros(b * n, k, 3)
+    index[row, slot] = other
+    mask[row, slot] = True
+    crossing[row, slot] = shifts
+    index, mask, crossing = index.view(b, n, k), mask.view(b, n, k), crossing.view(b, n, k, 3)
+    empty = Neighbours(batch.positions, mask, index)
+    vectors = empty.gather(batch.positions) - batch.positions[:, :, None]
     if batch.periodic:
-        vectors = vectors + torch.einsum("bnkc,bcx->bnkx", crossing, cell)
+        vectors = vectors + torch.einsum("bnkc,bcx->bnkx", crossing, batch.cell)
     return Neighbours(vectors * mask[..., None], mask, index)
 
 

@@ -11,6 +11,8 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from ..diversity.conformers import ConformerSet
+from ..diversity.tables import Molecules
 from .batches import Batch
 from .potentials import Potential, energy_and_forces, energy_forces_stress
 
@@ -80,6 +82,7 @@ class PotentialCalculator(Calculator):
             or list(system_changes) != ["positions"]
             or (batch.cell.dtype, batch.cell.device) != (like.dtype, like.device)
         ):
+            self.potential.check(_as_set(self.atoms))
             batch = self._batch = _new_batch(self.atoms, like)
         else:
             batch = batch.with_positions(_tensor(self.atoms.positions, like.dtype, like))
@@ -98,6 +101,22 @@ class PotentialCalculator(Calculator):
 
 def _tensor(array: Any, dtype: torch.dtype, like: torch.Tensor) -> torch.Tensor:
     return torch.tensor(np.asarray(array), dtype=dtype, device=like.device)[None]
+
+
+def _as_set(atoms: Atoms) -> ConformerSet:
+    state = {
+        name: np.array([atoms.info.get(name, default)])
+        for name, default in (("charge", 0), ("multiplicity", 1))
+    }
+    return ConformerSet(
+        molecules=Molecules(key=np.array(["atoms"]), **state),
+        molecule=np.zeros(1, dtype=np.int64),
+        numbers=atoms.numbers,
+        positions=atoms.positions,
+        offsets=np.array([0, len(atoms)]),
+        cell=atoms.cell.array[None],
+        pbc=atoms.pbc[None],
+    )
 
 
 def _new_batch(atoms: Atoms, like: torch.Tensor) -> Batch:

@@ -71,6 +71,7 @@ class PotentialFeaturizer:
         offsets : array of int64, shape (chunk + 1,)
             Where each conformer's atoms begin.
         """
+        self.potential.check(conformers)
         for part in conformers.iter_chunks(chunk):
             yield self._features(part), part.offsets
 

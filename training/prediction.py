@@ -70,7 +70,13 @@ def predict(
     Labels
         In the order of the set, with the potential's reference energies. Whether energies
         compare between molecules, `potential.energies_are_absolute` tells.
+
+    Raises
+    ------
+    DataError
+        If a conformer lies outside of a universal potential's domain.
     """
+    potential.check(data)
     if device is not None:
         potential = potential.to(device)
     weights = next(potential.parameters())

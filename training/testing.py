@@ -18,6 +18,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ..diversity.errors import ConfigurationError
 from .batches import Batch, neighbours
 from .checkpoints import load_potential, save_potential
 from .potentials import Potential, energy_and_forces, energy_forces_stress
@@ -303,6 +304,61 @@ class PotentialContract(ABC):
         assert rounded.dtype == torch.float64
         assert abs(float(exact) - float(rounded)) < 1e-4
         assert potential.references.dtype == torch.float64
+
+
+class PretrainedContract(PotentialContract):
+    """What of the contract applies to universal potentials, whose cutoff and weights are given.
+
+    Their long-range terms reach beyond the cutoff, and they cannot be stacked: neighbours are
+    lists whose lengths hang on the data.
+    """
+
+    test_smooth_at_the_cutoff = None  # type: ignore[assignment]
+    test_layouts_agree = None  # type: ignore[assignment]
+    test_stacked_equals_alone = None  # type: ignore[assignment]
+    test_a_smaller_cutoff_is_smooth_too = None  # type: ignore[assignment]
+
+    def test_only_its_own_cutoff(self) -> None:
+        potential = self.make()
+        batch = make_batch([random_structure(3)])
+        same = energy_and_forces(potential, batch, potential.cutoff)
+        torch.testing.assert_close(same, energy_and_forces(potential, batch), rtol=0, atol=0)
+        with pytest.raises(ConfigurationError, match="cutoff"):
+            potential.atomic(batch, potential.cutoff - 0.5)
+
+    def test_levels_begin_with_the_pretrained_readout(self) -> None:
+        with torch.random.fork_rng(devices=[]):
+            own = self.build().__class__.own_level  # type: ignore[attr-defined]
+            potential = self.build((own, "another")).double().eval()
+        assert not potential.seen[1].any()
+        batch = make_batch([random_structure(6)])
+        e, f = energy_and_forces(potential, batch, level=own, references=False)
+        e2, f2 = energy_and_forces(potential, batch, level="another", references=False)
+        torch.testing.assert_close((e, f), (e2, f2), rtol=0, atol=0)
+        heads = [[p for _, p in head.named_parameters()] for head in potential.heads]
+        assert all(a.data_ptr() != b.data_ptr() for a, b in zip(*heads, strict=True))
+
+    def test_forces_are_differentiable_in_the_weights(self) -> None:
+        potential = self.make()
+        batch = make_batch([random_structure(6), random_structure(4, seed=1)])
+        weight = next(p for n, p in potential.named_parameters() if n.startswith("heads.0."))
+        direction = torch.randn_like(weight, generator=torch.Generator().manual_seed(0))
+
+        def loss(step: float) -> Tensor:
+            with torch.no_grad():
+                weight.add_(direction, alpha=step)
+            e, f = energy_and_forces(potential, batch, references=False, differentiable=True)
+            found = f.square().sum() + e.square().sum()
+            with torch.no_grad():
+                weight.sub_(direction, alpha=step)
+            return found
+
+        (gradient,) = torch.autograd.grad(loss(0.0), weight)
+        h = 1e-5
+        numeric = float((loss(h) - loss(-h)).detach()) / (2 * h)
+        exact = float((gradient * direction).sum())
+        assert abs(exact) > 1e-3
+        assert abs(exact - numeric) < 1e-4 * abs(exact)
 
 
 def _tensors(potential: Potential) -> list[tuple[str, Tensor]]:

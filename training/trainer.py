@@ -174,6 +174,8 @@ def fit(
         _set_level(model, each, known=known, beside=replayed if each is task else ())
     if replay is not None:
         tasks.append((replay.weight, Task.of_replay(replay, config, seed=seed, device=device)))
+    for _, each in tasks:
+        model.check(each.data.select(each.rows))
     still = _all_frozen(model, frozen, taught)
     if low_rank is not None:
         still = attach(model, low_rank, still, seed=seed)

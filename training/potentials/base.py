@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...diversity.conformers import ConformerSet
 from ...diversity.errors import ConfigurationError
 from ..batches import Batch, Neighbours, neighbours
 
@@ -87,6 +88,13 @@ class Potential(nn.Module, ABC):
     @abstractmethod
     def depth(self) -> list[str]:
         """Return the names of all parameters from the input to the heads."""
+
+    def check(self, conformers: ConformerSet) -> None:
+        """Raise a DataError where conformers are none that the potential can treat.
+
+        Potentials trained here take all; universal ones know their domain. Called where
+        structures come in, once for a set.
+        """
 
     # -- shared ----------------------------------------------------------------------------------
 
