@@ -9,7 +9,7 @@ since neighbours in time are nearly equal, and each block is scored by component
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,11 @@ class AtomScores:
     """(n,)"""
     scores: np.ndarray
     """(n, K), coordinates along the components."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[AtomScores]) -> AtomScores:
+        """Return the statistics of one part after another."""
+        return cls(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("q", "t2", "scores")))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -125,6 +125,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
         Example: `breadth shift train.xyz test.xyz --features model:models/mine --model
         models/mine --json`""",
     ),
+    "extrapolation": (
+        "extrapolation",
+        """Say how far environments of data sets lie outside those of a reference.
+
+        By Q-residuals and Hotelling's T² of principal components, with limits for each element
+        from held-out frames of the reference, and the false alarms that they would have raised.
+
+        Example: `breadth extrapolation --reference train.xyz --evaluation run.xyz`
+
+        Example: `breadth extrapolation --reference a.xyz b.xyz --evaluation run.xyz --descriptor
+        model:so3lr --components 8 --json`""",
+    ),
     "select": (
         "measures",
         """Choose molecules, conformers of each, or structures on purpose.
