@@ -193,6 +193,22 @@ COMMANDS: dict[str, tuple[str, str]] = {
         Example: `breadth evaluate test.xyz --predictions mace.xyz --energy-key MACE_energy
         --forces-key MACE_forces`""",
     ),
+    "finetune": (
+        "finetune",
+        """Go on training a universal potential, or one of your own, on a few labelled structures.
+
+        A level of theory that it does not know takes over the head of its own, and reference
+        energies move to it before any update. Errors before and after are those of structures
+        held out: molecules, or the last frames where molecules are few. With --replay, structures
+        of the original domain are learnt beside, and what was forgotten of others is told. Keys
+        of --set: seed, held_out 0.2, like, replay_weight 1, training.KEY (n_updates, batch_size,
+        learning_rate and more).
+
+        Example: `breadth finetune so3lr mine.xyz --out models/mine`
+
+        Example: `breadth finetune so3lr mine.xyz --replay qm9.xyz --what low_rank:4 --set
+        training.n_updates=300`""",
+    ),
     "test-time": (
         "refine:at_test_time",
         """Adapt a potential to each molecule of a set by a cheap prior's labels.
@@ -290,7 +306,7 @@ GROUPS = {
     "collect": jobs,
 }
 #: Commands that keep what they have finished, and go on from it.
-RESUMED = frozenset(("pool", "label", "train", "tradeoff", "refinement"))
+RESUMED = frozenset(("pool", "label", "train", "finetune", "tradeoff", "refinement"))
 
 for name, (module, text) in COMMANDS.items():
     place = f"{__package__}.{module}" if ":" in module else f"{__package__}.{module}:{name}"

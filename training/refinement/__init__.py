@@ -4,7 +4,7 @@ from ..starting import adopt_level, with_level
 from ..tasks import Replay
 from .delta import add_prior, difference, difference_level
 from .fine_tuning import FINE_TUNING, fine_tune, fine_tuning_config
-from .freezing import blocks, early, head, representation
+from .freezing import blocks, early, head, late, representation
 from .pretraining import pretrain_freeze
 from .radius import (
     ForceJumps,
@@ -41,6 +41,7 @@ __all__ = [
     "force_jumps",
     "forgetting",
     "head",
+    "late",
     "original_level",
     "predict_at_radii",
     "pretrain_freeze",

@@ -16,7 +16,7 @@ from ..starting import with_level
 from ..state import FitResult
 from ..tasks import Replay
 from ..trainer import Progress, fit
-from .freezing import blocks, representation
+from .freezing import late, representation
 
 #: A tenth of the rate of training from scratch, and few updates: a handful of structures is
 #: learnt soon, and what the potential knew is to stay.
@@ -61,7 +61,7 @@ def fine_tune(
         first.
     what : str
         What moves: ``all`` weights; ``heads``, the new level's (and the replayed one's);
-        ``last:N``, the last N blocks of the representation and the heads; ``low_rank:R``, linear
+        ``last:N``, the last N rounds of messages and all that follows; ``low_rank:R``, linear
         maps of the representation by products of rank R, and the heads.
     replay : Replay, optional
         Structures of the original distribution, learnt beside by the original head.
@@ -119,8 +119,8 @@ def what_moves(potential: Potential, what: str) -> tuple[list[str], int | None]:
     >>> from breadth.training import build_potential
     >>> potential = build_potential("painn", n_layers=2)
     >>> frozen, rank = what_moves(potential, "last:1")
-    >>> {name.split(".")[0] for name in frozen}, rank
-    ({'embedding', 'messages', 'updates'}, None)
+    >>> sorted({".".join(name.split(".")[:2]) for name in frozen}), rank
+    (['embedding.weight', 'messages.0', 'updates.0'], None)
     """
     match = re.fullmatch(r"(all|heads)|(last|low_rank):([1-9]\d*)", what)
     if match is None:
@@ -135,9 +135,5 @@ def what_moves(potential: Potential, what: str) -> tuple[list[str], int | None]:
         return representation(potential), None
     if kind == "low_rank":
         return [], number
-    found = blocks(potential)
-    if number > len(found):
-        raise ConfigurationError(
-            f"The representation has {len(found)} blocks, so that the last {number} are none."
-        )
-    return [name for block in found[: len(found) - number] for name in block], None
+    moving = set(late(potential, number))
+    return [name for name in representation(potential) if name not in moving], None

@@ -29,12 +29,12 @@ def blocks(potential: Potential) -> list[list[str]]:
     >>> [block[0] for block in blocks(potential)]
     ['embedding.weight', 'messages.0.constant', 'messages.1.constant']
     """
+    return [list(names) for _, names in groupby(representation(potential), key=_place)]
 
-    def place(name: str) -> str:
-        first, second, *_ = name.split(".")
-        return second if second.isdigit() else first
 
-    return [list(names) for _, names in groupby(representation(potential), key=place)]
+def _place(name: str) -> str:
+    first, second, *_ = name.split(".")
+    return second if second.isdigit() else first
 
 
 def early(potential: Potential, share: float) -> list[str]:
@@ -55,3 +55,26 @@ def early(potential: Potential, share: float) -> list[str]:
         raise ConfigurationError(f"A share of layers lies above 0 and up to 1, not at {share}.")
     found = blocks(potential)
     return [name for block in found[: max(1, round(share * len(found)))] for name in block]
+
+
+def late(potential: Potential, n: int) -> list[str]:
+    """Return the names of the last rounds of messages and all that follows, but not the heads.
+
+    Parameters
+    ----------
+    potential : Potential
+    n : int
+        Rounds, 1 or more.
+
+    Raises
+    ------
+    ConfigurationError
+        If there are fewer rounds.
+    """
+    found = blocks(potential)
+    rounds = [i for i, block in enumerate(found) if _place(block[0]).isdigit()]
+    if not 1 <= n <= len(rounds):
+        raise ConfigurationError(
+            f"The last {n} rounds of messages were asked for, and the potential has {len(rounds)}."
+        )
+    return [name for block in found[rounds[-n] :] for name in block]

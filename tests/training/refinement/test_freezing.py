@@ -4,7 +4,7 @@ import pytest
 
 from breadth.diversity.errors import ConfigurationError
 from breadth.training import POTENTIALS, build_potential
-from breadth.training.refinement import blocks, early, head, representation
+from breadth.training.refinement import blocks, early, head, late, representation
 
 
 @pytest.mark.parametrize("name", POTENTIALS)
@@ -27,6 +27,16 @@ def test_early_layers_grow_from_the_input(name):
     assert found[-1] == representation(potential)
     for less, more in pairwise(found):
         assert more[: len(less)] == less
+
+
+@pytest.mark.parametrize("name", POTENTIALS)
+def test_late_rounds_are_what_early_ones_are_not(name):
+    potential = build_potential(name, n_layers=3)
+    for n, share in ((1, 3 / 4), (2, 2 / 4), (3, 1 / 4)):
+        assert early(potential, share) + late(potential, n) == representation(potential)
+    for n in (0, 4):
+        with pytest.raises(ConfigurationError, match="has 3"):
+            late(potential, n)
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.1, float("nan")])
