@@ -19,6 +19,8 @@ variable               dimensions              meaning
 ``frame``, ``time``    (structure)             place in its run, and fs; frames of one run follow
                                                each other
 ``conformer_id``       (structure)             content id of the conformer, text
+``molecule``           (structure), optional   name of its molecule: of sets with several, molecules
+                                               are what intervals resample
 ``n_atoms``            (structure)             atoms of it; attribute ``sample_dimension`` is
                                                ``atom``
 ``atomic_number``      (atom)
@@ -64,6 +66,7 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
     "n_frames": ("model",),
     "time": ("structure",),
     "conformer_id": ("structure",),
+    "molecule": ("structure",),
     "score": ("model", "detector", "atom"),
     "limit": ("model", "detector", "element"),
 }

@@ -163,8 +163,8 @@ def synthetic_training(
             "energy_universal": ("frame", energy + k * 0.01 * rng.normal(size=n)),
             "n_atoms": ("frame", np.full(n, k), {"sample_dimension": "atom"}),
             "atomic_number": ("atom", np.tile(NUMBERS, n)),
-            "component": (("atom", "axis"), of_atom.reshape(n * k, -1).astype(np.float32)),
-            "explained_variance": ("axis", [0.41, 0.2, 0.11, 0.06, 0.03]),
+            "component": (("atom", "component"), of_atom.reshape(n * k, -1).astype(np.float32)),
+            "explained_variance": ("component", [0.41, 0.2, 0.11, 0.06, 0.03]),
         },
         coords={
             "arm": ("frame", [row[0] for row in rows]),

@@ -1,0 +1,87 @@
+"""Figures of fine-tuning: functions from results to a matplotlib Figure."""
+
+from pathlib import Path
+
+import xarray as xr
+from matplotlib.figure import Figure
+
+from ...finetuning import element_parity, energy_bins, set_growth
+from ...finetuning.layout import INDEPENDENT, UNIVERSAL
+from ...finetuning.runs import OWN
+from ..style import Column, save
+from .components import components
+from .cross_tests import cross_tests
+from .energies import energy_histograms
+from .errors import energy_residuals, errors
+from .forgetting import coverage, forgetting
+from .look import test_run_label
+from .parity import force_parity
+
+__all__ = [
+    "components",
+    "coverage",
+    "cross_tests",
+    "draw_finetuning",
+    "energy_histograms",
+    "energy_residuals",
+    "errors",
+    "force_parity",
+    "forgetting",
+]
+
+
+def draw_finetuning(run: Path, directory: Path, *, column: Column = "single") -> list[Path]:
+    """Draw every figure of a study that its folder has data for, and write each as PDF and PNG.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the study, with ``results.nc`` and, each optional, ``predictions.nc``,
+        ``training.nc`` and ``foresight.nc``.
+    directory : Path
+        Made if absent; files of equal names are replaced.
+    column : {'single', 'double'}
+        Width, 3.35 or 7.0 in.
+
+    Returns
+    -------
+    list of Path
+        Two files per figure.
+    """
+    results, predictions = _read(run / "results.nc"), _read(run / "predictions.nc")
+    training = _read(run / "training.nc")
+    assert results is not None
+    figures: dict[str, Figure] = {}
+    test_runs = results["test_run"].values.astype(str).tolist()
+    if OWN in test_runs:
+        figures["energy_residuals"] = energy_residuals(results, column=column)
+    figures["errors"] = errors(results, column=column)
+    if len(set(test_runs) & {UNIVERSAL, *results["arm"].values.astype(str).tolist()}) > 1:
+        figures["cross_tests"] = cross_tests(results, column=column)
+    if "force_mae_original_domain" in results:
+        figures["forgetting"] = forgetting(results, column=column)
+    if "coverage" in results:
+        figures["coverage"] = coverage(results, column=column)
+    if predictions is not None:
+        figures["energy_histograms"] = energy_histograms(energy_bins(predictions), column=column)
+        shown = INDEPENDENT if INDEPENDENT in test_runs else OWN
+        points = {
+            name: element_parity(predictions, series=name, test_run=shown)
+            for name in (UNIVERSAL, *results["arm"].values.astype(str).tolist())
+        }
+        label = test_run_label(shown).capitalize()
+        figures["force_parity"] = force_parity(points, test_run=label, column=column)
+    if training is not None:
+        figures["components"] = components(set_growth(training, predictions), column=column)
+    written: list[Path] = []
+    for name, figure in figures.items():
+        written += save(figure, directory / name)
+    return written
+
+
+def _read(path: Path) -> xr.Dataset | None:
+    """Read a Dataset whole; None where there is no file."""
+    if not path.exists():
+        return None
+    with xr.open_dataset(path, engine="h5netcdf") as dataset:
+        return dataset.load()

@@ -1,0 +1,62 @@
+"""Which energies the runs visit, and how models err there."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from ..style import GREY, MILLI, Column, new_figure, panel_letters, paper
+from .look import arm_handles, arm_look, arms_in_order, legend_below, test_run_label
+
+
+def energy_histograms(bins: xr.Dataset, *, column: Column = "single") -> Figure:
+    """Draw histograms of reference energies with the residuals of each bin below them.
+
+    Left: each model's own run; right: the independent set, the same frames for all (grey). Below:
+    mean residuals of the last model of each arm, and of the universal model, in bins of equal
+    numbers of frames, with 95 % intervals over replicates; those that are far wider than the
+    residuals are cut.
+
+    Parameters
+    ----------
+    bins : xarray.Dataset
+        From :func:`breadth.analysis.finetuning.energy_bins`.
+    column : {'single', 'double'}
+        Width, 3.35 or 7.0 in.
+    """
+    series = arms_in_order(bins["series"].values.astype(str).tolist())
+    kinds = bins["test_run"].values.astype(str).tolist()
+    edges = bins["edge"].values * MILLI
+    centres, width = bins["centre"].values * MILLI, np.ptp(bins["centre"].values) * MILLI
+    with paper():
+        figure = new_figure(column, 3.0 if column == "single" else 3.4)
+        panels = figure.subplots(
+            2, len(kinds), squeeze=False, sharex=True, sharey="row", height_ratios=(1, 1.5)
+        )
+        for (upper, lower), kind in zip(panels.T, kinds, strict=True):
+            upper.set_title(test_run_label(kind), fontsize=7.5)
+            lower.axhline(0, color=GREY, lw=0.6, zorder=1)
+            of = bins.sel(test_run=kind)
+            density = of["density"].values / MILLI
+            known = np.isfinite(density).all(axis=1)
+            alike = kind != kinds[0] and np.allclose(density[known], density[known][:1])
+            if alike:
+                upper.stairs(density[known][0], edges, fill=True, color="#BBBBBB", lw=0)
+            for k, name in enumerate(series):
+                _, colour, marker = arm_look(name)
+                part = of.sel(series=name)
+                if not alike:
+                    upper.stairs(part["density"].values / MILLI, edges, color=colour, lw=0.9)
+                x = centres + 0.02 * width * (k - (len(series) - 1) / 2)
+                residual = part["residual"].values * MILLI
+                ends = part["residual_interval"].values * MILLI
+                lower.vlines(x, *ends.T, color=colour, lw=0.7, zorder=2)
+                lower.plot(x, residual, color=colour, marker=marker, ms=2.4, lw=0.8, zorder=3)
+            lower.set_xlabel("Energy (meV/atom)")
+        values = bins["residual"].values * MILLI
+        most = 1.6 * np.nanmax(np.abs(values))
+        panels[1, 0].set_ylim(-most, most)
+        panels[0, 0].set(ylabel="Density\n(atom/meV)", ylim=(0, None))
+        panels[1, 0].set_ylabel("Mean residual (meV/atom)")
+        panel_letters(panels.ravel().tolist())
+        legend_below(figure, arm_handles(series), column)
+    return figure
