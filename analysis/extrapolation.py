@@ -19,6 +19,7 @@ from ase.data import chemical_symbols
 from safetensors.numpy import load_file, save_file
 
 from ..diversity.errors import ConfigurationError, DataError, ShortageError
+from .blocks import blocks_of_frames
 from .detectors.principal import PrincipalComponents, sketch_rows
 from .held_out import ElementLimits, held_out_limits
 
@@ -275,14 +276,3 @@ class ExtrapolationModel:
             n_folds=content["n_folds"],
             metadata=content["metadata"],
         )
-
-
-def blocks_of_frames(frame: np.ndarray, n_blocks: int) -> np.ndarray:
-    """Return the block of each row, (n,): contiguous runs of frames, as equal as they can be.
-
-    >>> blocks_of_frames(np.array([7, 7, 3, 3, 5, 9]), 2)
-    array([0, 0, 0, 0, 1, 1])
-    """
-    _, first, of = np.unique(frame, return_index=True, return_inverse=True)
-    place = np.argsort(np.argsort(first))  # frames in the order of their rows
-    return place[of] * min(n_blocks, len(first)) // max(len(first), 1)

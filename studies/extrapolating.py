@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from ase.data import chemical_symbols
 
+from ..analysis.blocks import blocks_of_frames
 from ..analysis.bootstrap import CrossedBootstrap, log_odds
-from ..analysis.extrapolation import AtomScores, ExtrapolationModel, blocks_of_frames
+from ..analysis.extrapolation import AtomScores, ExtrapolationModel
 from ..analysis.limits import held_out_quantile
 from ..diversity import ConfigurationError, ConformerSet, DataError, Featurizer
 from ..diversity.descriptors import bound, feature_chunks

@@ -5,6 +5,7 @@ calibrated in distribution with the coverage that they had under each shift (:mo
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -46,7 +47,7 @@ def add_risk(
     error: np.ndarray,
     hold_out_error: np.ndarray | None,
     units: str,
-    drawn: dict[str, int],
+    drawn: dict[str, Any],
 ) -> None:
     """Add failures found and risk by coverage to a relation table.
 
@@ -122,7 +123,7 @@ def add_bounds(
     hold_out_score: np.ndarray | None,
     labels: list[str],
     units: str,
-    drawn: dict[str, int],
+    drawn: dict[str, Any],
 ) -> None:
     """Add conformal bounds on a system's error, and how often they held, to a relation table.
 

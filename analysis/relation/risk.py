@@ -16,15 +16,18 @@ systems with heavy-tailed errors; fewest where a score says nothing and there is
 (slow tests in ``tests/analysis/test_risk.py``).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..bootstrap import IDENTITY, CrossedBootstrap, log_odds
+from ..bootstrap import IDENTITY, CrossedBootstrap, Link, log_odds
 from .ranks import weighted_ranks
 
 #: Fewest failures, and fewest systems that are none, for an AUROC.
 FEWEST_OF_EACH = 5
+#: Weights of systems in memory at a time where units of many are resampled.
+_WEIGHTS = 500_000
 FAILURE_QUANTILE = 0.95
 """Errors above this quantile of the in-distribution hold-out's are failures."""
 
@@ -80,6 +83,7 @@ def detect_failures(
     score: np.ndarray,
     failed: np.ndarray,
     *,
+    unit: np.ndarray | None = None,
     n_resamples: int = 1000,
     random_state: int = 0,
 ) -> Detection:
@@ -91,6 +95,9 @@ def detect_failures(
         Finite.
     failed : ndarray of bool, shape (R, S)
         Replicates with fewer than five failures, or five systems that are none, are left out.
+    unit : ndarray of int, shape (S,), optional
+        What is resampled whole, from 0: atoms of one block of frames are not independent. Each
+        system by itself without.
 
     Examples
     --------
@@ -114,9 +121,14 @@ def detect_failures(
     positive = n_failures[rows].mean()
     bootstrap = CrossedBootstrap(n_resamples=n_resamples, random_state=random_state)
     least = 0.5 / (positive * (n - positive))  # half of the least step from one
-    interval = bootstrap.bounds(statistic, n, link=log_odds(least))
+    interval = bounds_by_unit(bootstrap, statistic, n, unit, link=log_odds(least))
     # Resamples of perfect order have no spread; of m failures in order Clopper and Pearson's has.
-    edge = 0.025 ** (1.0 / min(positive, n - positive))
+    if unit is None:
+        fewest = min(positive, n - positive)
+    else:
+        held = [len(np.unique(unit[np.any(f, axis=0)])) for f in (failed[rows], ~failed[rows])]
+        fewest = min(held)
+    edge = 0.025 ** (1.0 / fewest)
     interval[auroc == 1.0] = edge, 1.0
     interval[auroc == 0.0] = 0.0, 1.0 - edge
     return Detection(auroc, interval, n_failures)
@@ -127,6 +139,7 @@ def risk_by_coverage(
     error: np.ndarray,
     *,
     kept: np.ndarray | None = None,
+    unit: np.ndarray | None = None,
     n_resamples: int = 1000,
     random_state: int = 0,
 ) -> RiskCoverage:
@@ -140,6 +153,8 @@ def risk_by_coverage(
         Finite.
     kept : ndarray, shape (K,), optional
         Shares of systems kept, in (0, 1]; twenty even ones without.
+    unit : ndarray of int, shape (S,), optional
+        As of `detect_failures`.
 
     Examples
     --------
@@ -176,7 +191,7 @@ def risk_by_coverage(
         ]
     )
     bootstrap = CrossedBootstrap(n_resamples=n_resamples, random_state=random_state)
-    interval = bootstrap.bounds(won, n, link=IDENTITY)
+    interval = bounds_by_unit(bootstrap, won, n, unit, link=IDENTITY)
     return RiskCoverage(
         kept=kept,
         risk=risk[:-1],
@@ -187,6 +202,35 @@ def risk_by_coverage(
         won=won(np.ones((1, n)))[0].mean(axis=0),
         won_interval=np.minimum(interval, 1.0),
     )
+
+
+def bounds_by_unit(
+    bootstrap: CrossedBootstrap,
+    statistic: Callable[[np.ndarray], np.ndarray],
+    n_systems: int,
+    unit: np.ndarray | None,
+    *,
+    link: Link,
+    least_variance: np.ndarray | float = 0.0,
+) -> np.ndarray:
+    """Return :meth:`CrossedBootstrap.bounds` with systems resampled in whole units.
+
+    Parameters
+    ----------
+    statistic : callable
+        From weights of systems, (B, S), to values (B, R, K).
+    unit : ndarray of int, shape (S,), or None
+        See `detect_failures`.
+    """
+    if unit is None:
+        return bootstrap.bounds(statistic, n_systems, link=link, least_variance=least_variance)
+    of, at_once = np.asarray(unit), max(1, _WEIGHTS // n_systems)
+
+    def by_unit(weights: np.ndarray) -> np.ndarray:
+        parts = range(0, len(weights), at_once)
+        return np.concatenate([statistic(weights[b : b + at_once][:, of]) for b in parts])
+
+    return bootstrap.bounds(by_unit, int(of.max()) + 1, link=link, least_variance=least_variance)
 
 
 def _auroc(score: np.ndarray, failed: np.ndarray, weights: np.ndarray) -> np.ndarray:

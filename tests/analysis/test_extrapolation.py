@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from breadth.analysis.extrapolation import ExtrapolationModel, blocks_of_frames
+from breadth.analysis.extrapolation import ExtrapolationModel
 from breadth.diversity.errors import ConfigurationError, DataError, ShortageError
 
 KINDS = np.array([1, 1, 1, 6, 6, 8])
@@ -129,8 +129,3 @@ def test_rows_elements_and_columns_must_fit(fitted):
         fitted.score(rows[:, :5], elements)
     with pytest.raises(ConfigurationError, match="quantile, chi2, f"):
         fitted.limit_of(elements, "t2", method="jackson_mudholkar")
-
-
-def test_blocks_are_runs_of_frames_in_the_order_of_rows():
-    frame = np.repeat([9, 2, 5, 7, 1], 2)
-    np.testing.assert_array_equal(blocks_of_frames(frame, 2), np.repeat([0, 0, 0, 1, 1], 2))
