@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..diversity import ConfigurationError, LabelEngine
@@ -11,6 +12,7 @@ from ..diversity.protocols import Featurizer
 
 if TYPE_CHECKING:
     from ..sampling.selectors import Selector
+    from ..training import Potential
 
 #: Label engines by level of theory.
 LABEL_ENGINES: dict[str, str] = {
@@ -49,7 +51,7 @@ SELECTORS: dict[str, str] = {
     }.items()
 }
 
-#: Featurizers by name; `model:PATH` is one too, of the potential in that folder.
+#: Featurizers by name; so is `model:` before the name or folder of a potential.
 FEATURIZERS: dict[str, str] = {
     "compact": "breadth.diversity.descriptors:CompactDescriptor",
     "soap": "breadth.diversity.descriptors:SoapDescriptor",
@@ -70,13 +72,18 @@ def label_engine(name: str) -> LabelEngine:
     name : str
         In `LABEL_ENGINES`; or a level of density functional theory such as ``b3lyp-d3bj/6-31g*``,
         see :class:`breadth.sampling.dft.Dft`; or PROGRAM:LEVEL with a program out of `PROGRAMS`,
-        such as ``orca:b3lyp-d3bj/def2-svp``, see :mod:`breadth.sampling.programs`.
+        such as ``orca:b3lyp-d3bj/def2-svp``, see :mod:`breadth.sampling.programs`; or ``model:``
+        and the name or folder of a potential, whose predictions are then a teacher's labels.
 
     Raises
     ------
     ConfigurationError
         If there is none of this name, or what it needs is not installed.
     """
+    if name.startswith("model:"):
+        from ..training.teacher import Teacher
+
+        return Teacher(potential(name.removeprefix("model:")), name)
     program, colon, level = name.partition(":")
     if colon and program in PROGRAMS:
         run: LabelEngine = resolve(PROGRAMS[program])(level)
@@ -87,6 +94,46 @@ def label_engine(name: str) -> LabelEngine:
         return Dft(name)
     engine: LabelEngine = _kind("label engine", name, LABEL_ENGINES)()
     return engine
+
+
+def potential(name: str | Path) -> Potential:
+    """Return a potential: a universal one by its name, or that of a folder.
+
+    Raises
+    ------
+    ConfigurationError, DataError
+        See :func:`potential_and_facts`.
+    """
+    return potential_and_facts(name)[0]
+
+
+def potential_and_facts(name: str | Path) -> tuple[Potential, dict[str, Any]]:
+    """Return a potential with what was saved beside it, such as the `level` that it learnt.
+
+    Parameters
+    ----------
+    name : str or Path
+        Of a universal potential, such as ``so3lr``, whose facts are empty; else a folder. A
+        folder that is called like a universal potential is reached by its whole path.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none of this name, or the package with its weights is not installed.
+    DataError
+        If the folder holds no potential.
+    """
+    # torch takes seconds to load, which most names do not need.
+    from ..training import PRETRAINED, build_potential, load_potential
+
+    if str(name) in PRETRAINED:
+        return build_potential(str(name)).eval(), {}
+    if not Path(name).exists():
+        raise ConfigurationError(
+            f"{str(name)!r} is neither the folder of a potential nor the name of a universal one: "
+            f"{', '.join(sorted(PRETRAINED))}."
+        )
+    return load_potential(name)
 
 
 def selector(name: str, **options: Any) -> Selector:
@@ -125,7 +172,12 @@ def selector(name: str, **options: Any) -> Selector:
 
 
 def featurizer(name: str) -> Featurizer:
-    """Return a new featurizer: one of `FEATURIZERS`, or a potential's by ``model:PATH``.
+    """Return a new featurizer: one of `FEATURIZERS`, or that of a potential.
+
+    Parameters
+    ----------
+    name : str
+        In `FEATURIZERS`; or ``model:`` and the name or folder of a potential.
 
     Raises
     ------
@@ -138,11 +190,13 @@ def featurizer(name: str) -> Featurizer:
         # torch takes seconds to load, which the others do not need.
         from ..training.features import PotentialFeaturizer
 
-        return PotentialFeaturizer(name.removeprefix("model:"))
+        place = name.removeprefix("model:")
+        return PotentialFeaturizer(potential(place), name=f"model:{Path(place).name}")
     if name not in FEATURIZERS:
         known = ", ".join(FEATURIZERS)
         raise ConfigurationError(
-            f"There is no featurizer {name!r}. Featurizers: {known}, model:FOLDER of a potential."
+            f"There is no featurizer {name!r}. Featurizers: {known}, model:NAME_OR_FOLDER of a "
+            "potential."
         )
     made: Featurizer = resolve(FEATURIZERS[name])()
     return made

@@ -91,9 +91,9 @@ def shift_sets(
     a, b : ConformerSet
         The reference, such as a training set, and the set that is asked about.
     features : str, optional
-        compact, soap or model:FOLDER.
+        compact, soap or model:NAME_OR_FOLDER.
     models : sequence of Path, optional
-        Folders of potentials whose forces are predicted; several are a committee.
+        Folders or names of potentials whose forces are predicted; several are a committee.
     cutoff : float, optional
         Of the radius graph, Å.
     level : str, optional
@@ -213,10 +213,11 @@ def _forces(
 def _predictions(models: Sequence[Path], conformers: ConformerSet) -> list[np.ndarray]:
     if not models:
         return []
-    from ..training import load_potential, predict  # torch, which takes seconds to load
+    from ..training import predict  # torch, which takes seconds to load
+    from .registry import potential_and_facts
 
     predicted = []
     for path in models:
-        potential, meta = load_potential(path)
+        potential, meta = potential_and_facts(path)
         predicted.append(predict(potential, conformers, level=meta.get("level")).forces)
     return predicted

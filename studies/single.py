@@ -11,10 +11,12 @@ from pydantic import Field
 
 from ..diversity import ConformerSet, DataError, ShortageError
 from ..diversity.randomness import ordering
-from ..training import PriorTask, TrainingConfig, fit, load_potential, predict, save_potential
+from ..training import PriorTask, TrainingConfig, fit, predict, save_potential
+from ..training.potentials.foundation import PretrainedPotential
 from .adapting import with_prior_labels
 from .configuration import Section
 from .evaluating import measure_errors
+from .registry import potential_and_facts
 
 
 class TrainConfiguration(Section):
@@ -119,7 +121,7 @@ def evaluate_potential(
     Parameters
     ----------
     folder : Path
-        Of a potential that `train_potential` or a study wrote.
+        Of a potential that `train_potential` or a study wrote; or a universal potential's name.
     data : ConformerSet
         With labels.
     level : str, optional
@@ -131,13 +133,20 @@ def evaluate_potential(
     dict
         Errors in eV/Å and eV; None where they cannot be told.
     """
-    potential, meta = load_potential(folder)
+    potential, meta = potential_and_facts(folder)
     if level is None and meta.get("level") in data.levels:
         level = meta["level"]
     labels = data.labels(level)
     predicted = predict(potential, data, level=meta.get("level"))
-    return {
+    found = {
         "potential": str(folder),
         "level": level or next(iter(data.levels)),
         **measure_errors(data, labels, predicted),
     }
+    if isinstance(potential, PretrainedPotential) and found["level"] not in potential.levels:
+        found |= {
+            "energy_mae_per_atom": None,
+            "energy_reason": "energies of another level of theory than the potential's: only "
+            "their differences between conformers compare",
+        }
+    return found

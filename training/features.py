@@ -26,13 +26,14 @@ class PotentialFeaturizer:
         A path is that of a folder by `save_potential`.
     batch_size : int
         Most conformers of a batch.
+    name : str, optional
+        That of the potential's kind or folder by default.
     device : torch.device or str, optional
         By default where the potential is.
 
     Attributes
     ----------
     name : str
-        Of the potential's kind or folder.
     default_bandwidth : None
         Features of two potentials have no common scale.
     """
@@ -44,6 +45,7 @@ class PotentialFeaturizer:
         potential: Potential | str | Path,
         *,
         batch_size: int = 64,
+        name: str | None = None,
         device: torch.device | str | None = None,
     ) -> None:
         if isinstance(potential, Potential):
@@ -51,6 +53,7 @@ class PotentialFeaturizer:
         else:
             self.name = f"model:{Path(potential).name}"
             potential, _ = load_potential(potential)
+        self.name = name or self.name
         self.potential = potential if device is None else potential.to(device)
         self.batch_size = batch_size
 

@@ -45,7 +45,7 @@ def label(
     of
         What the subset counts: structures, or molecules with all their structures.
     descriptor
-        Features for selectors that need some: compact, soap or model:FOLDER.
+        Features for selectors that need some: compact, soap or model:NAME_OR_FOLDER.
     label_level
         Level of theory that selectors by energy or force read, where the set has several.
     random_state

@@ -37,7 +37,7 @@ def map(
     method
         umap keeps neighbours together, pca keeps distances.
     descriptor
-        compact, soap, or model:FOLDER for the features of a potential.
+        compact, soap, or model:NAME_OR_FOLDER for the features of a potential.
     level
         What a point is. A structure has the mean of its environments, a molecule the mean of its
         conformers.

@@ -30,7 +30,7 @@ def measure(
     files
         Data sets in any format that breadth reads; several are measured as one.
     descriptor
-        Of atomic environments: compact, soap or model:FOLDER.
+        Of atomic environments: compact, soap or model:NAME_OR_FOLDER.
     bandwidth
         Of the kernel on environments, in the descriptor's units; the descriptor's own by default.
         Whole structures keep their own.
@@ -111,7 +111,7 @@ def compare(
     files
         Two or more data sets.
     descriptor
-        Of atomic environments: compact, soap or model:FOLDER.
+        Of atomic environments: compact, soap or model:NAME_OR_FOLDER.
     bandwidth
         Of the kernel, one for all sets; the descriptor's own by default.
     n_molecules
@@ -224,7 +224,7 @@ def select(
         A data set that exists already: nothing of it is chosen again, and the choice complements
         it.
     descriptor
-        Features for selectors that need some: compact, soap or model:FOLDER.
+        Features for selectors that need some: compact, soap or model:NAME_OR_FOLDER.
     label_level
         Level of theory that selectors by energy or force read, where the set has several.
     random_state

@@ -149,7 +149,7 @@ def design(
     conformers_by
         Selector of the conformers of each.
     descriptor
-        Features for selectors that need some: compact, soap or model:FOLDER.
+        Features for selectors that need some: compact, soap or model:NAME_OR_FOLDER.
     prior_level
         Level of theory whose labels selectors by energy or force may read.
     charge_labels

@@ -90,7 +90,8 @@ def evaluate(
     Parameters
     ----------
     potential
-        Folder that `breadth train` or a study wrote. With --predictions it may be left out.
+        Folder that `breadth train` or a study wrote; or the name of a universal potential: so3lr,
+        sevennet-0, chgnet. With --predictions it may be left out.
     data
         Data sets with labels, in any format that breadth reads.
     predictions
@@ -110,7 +111,7 @@ def evaluate(
     from .console import emit_json, table, tell_left_out
 
     ours: Path | None = potential
-    if predictions and not (potential / "potential.json").exists():
+    if predictions and potential.exists() and not (potential / "potential.json").exists():
         ours, data = None, (potential, *data)
     if not predictions and (energy_key or forces_key):
         raise ConfigurationError("Keys are those of predictions: name files by --predictions.")

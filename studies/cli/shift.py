@@ -33,9 +33,9 @@ def shift(
     b
         The set whose distance from it is asked.
     features
-        Of atoms: compact, soap or model:FOLDER of a potential.
+        Of atoms: compact, soap or model:NAME_OR_FOLDER of a potential.
     model
-        Folders of potentials, which predict force norms; two or more are a committee whose
+        Folders or names of potentials, which predict force norms; two or more are a committee whose
         disagreement is measured.
     cutoff
         Radius within which atoms are neighbours in the graph of connectivity, Å.
