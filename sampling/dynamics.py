@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ from ..diversity.conformers import ConformerSet
 from ..diversity.errors import ConfigurationError
 from ..diversity.protocols import Observer, Verdict
 from ..diversity.randomness import generator
-from ..diversity.tables import Labels
+from ..diversity.tables import Extra, Labels
 from .calculators import bare_atoms, frames_of, one_conformer
 
 #: In K: a small molecule this hot has exploded, whatever its bonds say.
@@ -94,6 +94,17 @@ class Dynamics:
     stopped: str | None
     time: float
     asked: np.ndarray
+
+    @property
+    def recorded(self) -> ConformerSet:
+        """The trajectory with `kinetic_energy` (eV) and `kinetic_temperature` (K) of each frame."""
+        columns = {
+            "kinetic_energy": self.kinetic_energy,
+            "kinetic_temperature": self.temperature,
+        }
+        there = np.ones(len(self.trajectory), dtype=bool)
+        extras = {name: Extra(values, there) for name, values in columns.items()}
+        return replace(self.trajectory, frame_extras={**self.trajectory.frame_extras, **extras})
 
 
 def run_dynamics(

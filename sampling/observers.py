@@ -1,12 +1,15 @@
-"""Observers of running dynamics: what ends a run."""
+"""Observers of running dynamics: what ends a run, or asks for a label."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from ase import Atoms
 
 from ..diversity.bonds import STRETCH_LIMIT, pair_distances
 from ..diversity.conformers import ConformerSet
+from ..diversity.errors import ConfigurationError
 from ..diversity.protocols import Observer, Verdict
 from .calculators import one_conformer
 from .scans import known_bonds
@@ -48,6 +51,59 @@ class BondStretched:
         a, b = (f"{frame.symbols[k]}{k}" for k in self.bonds[broken[0]].tolist())
         self.reason = f"bond broken: {a}–{b} at {lengths[broken[0]]:.2f} Å"
         return Verdict.STOP
+
+
+class LimitCrossed:
+    """Stop a run, or ask for a label, where a score of its frames stays above a limit.
+
+    Parameters
+    ----------
+    score : callable
+        ``score(atoms) -> float`` of one frame, higher = farther outside; a score that is not
+        finite is above any limit.
+    limit : float
+    verdict : Verdict, optional
+        STOP, or ASK: a run that is asked about goes on, and the count begins anew, so that a long
+        stay outside asks once in `patience` frames.
+    patience : int, optional
+        Frames in a row above the limit before it is said.
+
+    Raises
+    ------
+    ConfigurationError
+        For another verdict, a limit that is NaN, or a patience below 1.
+    """
+
+    def __init__(
+        self,
+        score: Callable[[Atoms], float],
+        limit: float,
+        *,
+        verdict: Verdict = Verdict.STOP,
+        patience: int = 1,
+    ) -> None:
+        if verdict not in (Verdict.STOP, Verdict.ASK):
+            raise ConfigurationError("LimitCrossed stops or asks: give Verdict.STOP or Verdict.ASK")
+        if np.isnan(limit) or patience < 1:
+            raise ConfigurationError(f"limit = {limit}, patience = {patience}: give a number, ≥ 1")
+        self.score, self.limit = score, limit
+        self.verdict, self.patience = verdict, patience
+        self.above = 0
+        self.reason = ""
+
+    def __call__(self, frame: Atoms) -> Verdict:
+        """Judge one frame."""
+        score = float(self.score(frame))
+        if score <= self.limit:
+            self.above = 0
+            return Verdict.CONTINUE
+        self.above += 1
+        if self.above < self.patience:
+            return Verdict.CONTINUE
+        self.above = 0
+        times = f" for {self.patience} frames in a row" if self.patience > 1 else ""
+        self.reason = f"limit crossed: {score:.3g} above {self.limit:.3g}{times}"
+        return self.verdict
 
 
 def stops_where_bonds_break(start: ConformerSet) -> list[Observer]:

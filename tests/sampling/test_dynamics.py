@@ -9,6 +9,7 @@ from ase.calculators.calculator import CalculationFailed, Calculator, all_change
 from ase.calculators.emt import EMT
 from tblite.ase import TBLite
 
+from breadth.diversity import read, write
 from breadth.diversity.conformers import ConformerSet
 from breadth.diversity.errors import ConfigurationError, DataError
 from breadth.diversity.protocols import Verdict
@@ -18,7 +19,7 @@ from breadth.sampling.dynamics import Dynamics, DynamicsSettings, run_dynamics, 
 from breadth.sampling.engines import Gfn2, Mmff94
 from breadth.sampling.geometries import sample_geometries
 from breadth.sampling.molecules import Molecule
-from breadth.sampling.observers import BondStretched, stops_where_bonds_break
+from breadth.sampling.observers import BondStretched, LimitCrossed, stops_where_bonds_break
 
 SHORT = DynamicsSettings(n_steps=60, record_every=20)
 
@@ -263,3 +264,51 @@ def test_an_engine_calculator_gives_stress_of_crystals() -> None:
     calculator = EngineCalculator(Gfn2(), crystal)
     box.calc = calculator
     np.testing.assert_allclose(box.get_stress(voigt=False), Gfn2()(crystal).stress[0], atol=1e-9)
+
+
+def test_a_limit_is_crossed_after_so_many_frames_in_a_row() -> None:
+    scores = iter([0.5, 2.0, 0.5, 2.0, np.nan, 2.0, 2.0, 2.0])
+    atoms = Atoms("H2", [[0, 0, 0], [0.74, 0, 0]])
+    watch = LimitCrossed(lambda _: next(scores), 1.0, verdict=Verdict.ASK, patience=2)
+    said = [watch(atoms) for _ in range(8)]
+    assert [k for k, verdict in enumerate(said) if verdict is Verdict.ASK] == [4, 6]
+    assert set(said) == {Verdict.ASK, Verdict.CONTINUE}
+    assert watch.reason == "limit crossed: 2 above 1 for 2 frames in a row"
+    stops = LimitCrossed(lambda frame: frame.get_distance(0, 1), 0.7)
+    assert stops(atoms) is Verdict.STOP
+    assert stops.reason == "limit crossed: 0.74 above 0.7"
+    with pytest.raises(ConfigurationError, match="stops or asks"):
+        LimitCrossed(lambda _: 0.0, 1.0, verdict=Verdict.CONTINUE)
+    with pytest.raises(ConfigurationError, match="patience = 0"):
+        LimitCrossed(lambda _: 0.0, 1.0, patience=0)
+
+
+def test_a_run_stops_or_asks_where_a_limit_is_crossed(start: ConformerSet) -> None:
+    rest = start.positions.astype(float)
+
+    def moved(frame: Atoms) -> float:
+        return float(np.abs(frame.positions - rest).max())
+
+    settings = DynamicsSettings(n_steps=60, record_every=5)
+    asking = LimitCrossed(moved, 0.05, verdict=Verdict.ASK)
+    run = run_dynamics(start, mmff(start), settings, seed=0, observers=[asking])
+    assert run.stopped is None
+    far = np.abs(run.trajectory.positions.reshape(13, -1, 3) - rest).max(axis=(1, 2)) > 0.05
+    assert run.asked.tolist() == np.flatnonzero(far).tolist()
+    assert len(run.asked)
+    stopped = run_dynamics(
+        start, mmff(start), settings, seed=0, observers=[LimitCrossed(moved, 0.05)]
+    )
+    assert stopped.stopped is not None
+    assert stopped.stopped.startswith("limit crossed")
+    assert len(stopped.trajectory) == run.asked[0] + 1
+
+
+def test_a_recorded_run_carries_its_kinetic_energies(start: ConformerSet, tmp_path) -> None:
+    run = run_dynamics(start, mmff(start), SHORT, seed=0, level="mmff94")
+    write(run.recorded, tmp_path / "run.xyz")
+    back = read(tmp_path / "run.xyz")
+    np.testing.assert_allclose(back.frame_extras["kinetic_energy"].values, run.kinetic_energy)
+    np.testing.assert_allclose(back.frame_extras["kinetic_temperature"].values, run.temperature)
+    assert back.time.tolist() == [0.0, 10.0, 20.0, 30.0]
+    assert_equal_sets(back, run.recorded)

@@ -1,0 +1,282 @@
+"""Figures of one run of dynamics: how far outside a set it goes, its state, distances of atoms."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from ..style import CYCLE, Column, log_axis, new_figure, paper, round_ticks, save, spaced
+
+SKY, BLUE, GREEN, RED, ORANGE, PINK, BLACK, _ = CYCLE
+_LIGHT = "#c8c8c8"
+_ACROSS = {"single": 2, "double": 4}
+_MOST_PAIRS = {"single": 6, "double": 12}
+_SCORES = {"q": "Q-residual", "t2": "Hotelling's T²"}
+#: Names of what is drawn over time, where there is any of it.
+_STATE = {
+    "temperature": "Temperature (K)",
+    "potential_energy": "Potential\nenergy (eV)",
+    "total_energy": "Total\nenergy (eV)",
+    "volume": "Volume (Å³)",
+    "frame_score": "Frame score\n(Q / limit)",
+    "coverage": "Share of atoms\nwithin limits",
+}
+
+
+def draw_trajectory(found: xr.Dataset, directory: Path, *, column: Column = "single") -> list[Path]:
+    """Draw every figure of a run that there are data for, and write each as PDF and PNG.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        Of :func:`breadth.analysis.monitor.monitor`.
+    directory : Path
+        Made if absent; files of equal names are replaced.
+    column : {'single', 'double'}
+        Width, 3.35 or 7.0 in.
+
+    Returns
+    -------
+    list of Path
+        Two files per figure.
+    """
+    figures: dict[str, Figure] = {}
+    for name in _SCORES:
+        if f"{name}_mean" in found:
+            figures[f"{name}_over_time"] = score_over_time(found, name, column=column)
+    if _state_names(found):
+        figures["state_over_time"] = state_over_time(found, column=column)
+    for name in ("radial", "bond_length"):
+        if (found[name] > 0).any():
+            figures[name] = distances(found, name, column=column)
+    return [path for name, drawn in figures.items() for path in save(drawn, directory / name)]
+
+
+def score_over_time(found: xr.Dataset, score: str, *, column: Column = "single") -> Figure:
+    """Draw how far outside the reference each element's atoms are, over time.
+
+    A panel for each element: the mean over its atoms, the greatest of them (thin), and the limit
+    that holds most of the reference's held-out atoms (dashed). Red ticks: a bond broke or formed
+    that no metal takes part in.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        Of :func:`breadth.analysis.monitor.monitor`.
+    score : {'q', 't2'}
+    column : {'single', 'double'}
+    """
+    elements = found["element"].values.astype(str).tolist()
+    time, label = _times(found)
+    with paper():
+        figure, panels = _panels(len(elements), column, 1.15)
+        for axes, element in zip(panels, elements, strict=True):
+            of = found.sel(element=element)
+            most, mean = of[f"{score}_max"].values, of[f"{score}_mean"].values
+            limit = float(of[f"{score}_limit"])
+            axes.plot(time, most, color=SKY, lw=0.5)
+            axes.plot(time, mean, color=BLUE, lw=0.9)
+            if np.isfinite(limit):
+                axes.axhline(limit, color=BLACK, lw=0.8, ls=(0, (4, 2)))
+            _log_height(axes, mean, most, limit)
+            _events(axes, found, time)
+            share = float(of[f"{score}_outside"].mean())
+            axes.set_title(f"{element}: {share:.0%} outside", fontsize=7, loc="left")
+            _whole(axes, time)
+        _label_last_row(panels, column, label)
+        figure.supylabel(_SCORES[score], fontsize=7.5)
+        handles = [
+            Line2D([], [], color=BLUE, lw=0.9, label="mean of the element's atoms"),
+            Line2D([], [], color=SKY, lw=0.5, label="greatest"),
+            Line2D([], [], color=BLACK, lw=0.8, ls=(0, (4, 2)), label="held-out limit"),
+        ]
+        if _event_times(found).size:
+            handles.append(_event_handle())
+        _legend(figure, handles, column)
+    return figure
+
+
+def state_over_time(found: xr.Dataset, *, column: Column = "single") -> Figure:
+    """Draw temperature, energies, volume, and how far outside the reference whole frames are.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        Of :func:`breadth.analysis.monitor.monitor`; what it lacks is left out, and so is a volume
+        that never changes.
+    column : {'single', 'double'}
+    """
+    time, label = _times(found)
+    names = _state_names(found)
+    limits = {
+        "frame_score": found.attrs.get("frame_limit"),
+        "coverage": found.attrs.get("limit_level"),
+        "temperature": found.attrs.get("mean_temperature"),
+    }
+    with paper():
+        figure = new_figure(column, 0.85 * len(names) + 0.55)
+        panels = figure.subplots(len(names), 1, sharex=True, squeeze=False).ravel()
+        for axes, name in zip(panels, names, strict=True):
+            axes.plot(time, found[name].values, color=BLUE, lw=0.7)
+            if limits.get(name) is not None:
+                line = ":" if name == "temperature" else (0, (4, 2))
+                axes.axhline(limits[name], color=BLACK, lw=0.8, ls=line)
+            axes.set_ylabel(_STATE[name], fontsize=6.5)
+            axes.ticklabel_format(axis="y", useOffset=False)
+            if name == "coverage":
+                axes.set_ylim(min(0.9, float(found[name].min()) - 0.02), 1.01)
+            _events(axes, found, time)
+            _whole(axes, time)
+        panels[-1].set_xlabel(label)
+        figure.align_ylabels(list(panels))
+        handles = []
+        if {"frame_score", "coverage"} & set(names):
+            handles.append(
+                Line2D([], [], color=BLACK, lw=0.8, ls=(0, (4, 2)), label="held-out limit")
+            )
+        if limits["temperature"] is not None:
+            handles.append(Line2D([], [], color=BLACK, lw=0.8, ls=":", label="mean"))
+        if _event_times(found).size:
+            handles.append(_event_handle())
+        if handles:
+            _legend(figure, handles, column)
+    return figure
+
+
+def _state_names(found: xr.Dataset) -> list[str]:
+    names = [name for name in _STATE if name in found]
+    if "volume" in names and np.ptp(found["volume"].values) < 1e-6 * found["volume"].values[0]:
+        names.remove("volume")
+    return names
+
+
+def distances(found: xr.Dataset, which: str, *, column: Column = "single") -> Figure:
+    """Draw distributions of distances between atoms, or of the lengths of bonds, by elements.
+
+    Line: the run; grey: the reference, where it has frames of the same composition. The pairs
+    that differ most are drawn, those with most neighbours where there is no reference.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        Of :func:`breadth.analysis.monitor.monitor`.
+    which : {'radial', 'bond_length'}
+    column : {'single', 'double'}
+    """
+    axis = "r" if which == "radial" else "length"
+    x, ours = found[axis].values, found[which].values
+    theirs = found[f"{which}_reference"].values if f"{which}_reference" in found else None
+    shown = _telling(found, which, ours, theirs)[: _MOST_PAIRS[column]]
+    with paper():
+        figure, panels = _panels(len(shown), column, 1.05, sharex=which == "radial")
+        for axes, row in zip(panels, shown, strict=True):
+            if theirs is not None:
+                axes.fill_between(x, theirs[row], color=_LIGHT, lw=0, step="mid")
+            axes.plot(x, ours[row], color=BLUE, lw=0.8, drawstyle="steps-mid")
+            axes.set_title(str(found["pair"].values[row]), fontsize=7, loc="left")
+            if which == "bond_length":
+                seen = x[(ours[row] > 0) | (theirs[row] > 0 if theirs is not None else False)]
+                axes.set_xlim(seen.min() - 0.08, seen.max() + 0.08)
+            else:
+                axes.set_xlim(0, x[ours.any(axis=0)][-1])
+            axes.set_ylim(0, None)
+        _label_last_row(panels, column, "Distance (Å)")
+        periodic = which == "radial" and found.attrs.get("radial") == "g(r)"
+        figure.supylabel("g(r)" if periodic else "Density (1/Å)", fontsize=7.5)
+        handles: list[Any] = [Line2D([], [], color=BLUE, lw=0.8, label="run")]
+        if theirs is not None:
+            handles.append(Patch(color=_LIGHT, lw=0, label="reference"))
+        _legend(figure, handles, column)
+    return figure
+
+
+def _telling(
+    found: xr.Dataset, which: str, ours: np.ndarray, theirs: np.ndarray | None
+) -> list[int]:
+    """Return the pairs worth drawing, those first that tell most, in their own order."""
+    there = np.flatnonzero(ours.any(axis=1))
+    if which == "bond_length":  # one chance bond says nothing of lengths
+        there = there[found["n_bonds"].values[there].sum(axis=1) >= 10]
+        weight = found["n_bonds"].values.sum(axis=1).astype(float)
+    else:
+        weight = ours.sum(axis=1)
+    if theirs is not None and which == "radial":
+        weight = np.abs(ours - theirs) @ found["r"].values ** 2  # by the volume of the shells
+    return there[np.argsort(-weight[there], kind="stable")].tolist()
+
+
+def _log_height(axes: Axes, mean: np.ndarray, most: np.ndarray, limit: float) -> None:
+    """Make the height logarithmic, with two or three plain numbers."""
+    seen = np.concatenate([mean, most, [limit]])
+    seen = seen[np.isfinite(seen) & (seen > 0)]
+    if not seen.size:
+        return
+    low, high = float(seen.min()) / 1.15, float(seen.max()) * 1.15
+    ticks = round_ticks(low, high)
+    log_axis(axes, "y", low, high, spaced(ticks, max(1.12, (high / low) ** 0.28)))
+
+
+def _times(found: xr.Dataset) -> tuple[np.ndarray, str]:
+    time = found["time"].values
+    if found.attrs.get("time_unit") != "fs":
+        return time, "Frame"
+    return (time / 1000.0, "Time (ps)") if time[-1] >= 2000.0 else (time, "Time (fs)")
+
+
+def _event_times(found: xr.Dataset) -> np.ndarray:
+    """Return the times of bond events without metals, in the units of the time axis."""
+    scale = 1e-3 if _times(found)[1] == "Time (ps)" else 1.0
+    return found["event_time"].values[~found["event_coordination"].values] * scale
+
+
+def _events(axes: Axes, found: xr.Dataset, time: np.ndarray) -> None:
+    at = np.unique(_event_times(found))
+    if at.size:
+        axes.plot(at, np.zeros(at.size), "|", color=RED, ms=6, mew=0.8, clip_on=False,
+                  transform=axes.get_xaxis_transform())  # fmt: skip
+
+
+def _event_handle() -> Line2D:
+    return Line2D([], [], color=RED, marker="|", ls="", ms=6, mew=0.8, label="bond event")
+
+
+def _whole(axes: Axes, time: np.ndarray) -> None:
+    if len(time) > 1:
+        axes.set_xlim(time[0], time[-1])
+
+
+def _panels(
+    n: int, column: Column, height: float, *, sharex: bool = True
+) -> tuple[Figure, list[Axes]]:
+    across = min(n, _ACROSS[column])
+    rows = -(-n // across)
+    figure = new_figure(column, height * rows + 0.6)
+    grid = figure.subplots(rows, across, squeeze=False, sharex=sharex).ravel()
+    for spare in grid[n:]:
+        spare.set_visible(False)
+    for above in grid[max(0, n - across) : n]:  # the last panel of each column has the labels
+        above.tick_params(labelbottom=True)
+    return figure, list(grid[:n])
+
+
+def _label_last_row(panels: Sequence[Axes], column: Column, label: str) -> None:
+    across = min(len(panels), _ACROSS[column])
+    for axes in panels[(len(panels) - 1) // across * across :]:
+        axes.set_xlabel(label)
+
+
+def _legend(figure: Figure, handles: Sequence[Any], column: Column) -> None:
+    figure.legend(
+        handles=list(handles), loc="outside lower center", frameon=False, fontsize=6.5,
+        ncols=len(handles) if column == "double" else min(len(handles), 2), handlelength=2.0,
+        columnspacing=1.2,
+    )  # fmt: skip
+
+
+__all__ = ["distances", "draw_trajectory", "score_over_time", "state_over_time"]
