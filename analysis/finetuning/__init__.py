@@ -2,6 +2,7 @@
 
 from .energies import energy_bins
 from .errors import finetuning_errors
+from .foresight import foresee_arms
 from .layout import check_finetuning
 from .parity import element_parity
 from .sets import set_growth
@@ -11,5 +12,6 @@ __all__ = [
     "element_parity",
     "energy_bins",
     "finetuning_errors",
+    "foresee_arms",
     "set_growth",
 ]

@@ -38,7 +38,9 @@ variable               dimensions              meaning
 =====================  ======================  ====================================================
 
 A model and the runs of its own replicate belong together: replicate 2 of one arm is tested on the
-runs of replicate 2 of the other arms, and on the sets that are common to all.
+runs of replicate 2 of the other arms, and on the sets that are common to all. Frames of an arm that
+are of no replicate, such as those of released sets, test all; a model has NaN for frames that it
+was trained on.
 """
 
 import numpy as np

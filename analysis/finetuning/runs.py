@@ -53,7 +53,7 @@ class TestRuns:
         self._run = predictions["test_run"].values.astype(str)
         self._run_iteration = predictions["test_iteration"].values
         # Of an arm's models the last one's run tests the others.
-        last = {a: self._run_iteration[self._run == a].max(initial=0) for a in self.arms}
+        last = {a: self._run_iteration[self._run == a].max(initial=-1) for a in self.arms}
         self._of_last = self._run_iteration == np.array([last.get(r, 0) for r in self._run])
         self._run_replicate = predictions["test_replicate"].values
         self._predicted = np.isfinite(predictions["energy"].values)
@@ -62,7 +62,9 @@ class TestRuns:
     def names(self) -> list[str]:
         """Test runs that there are: the three kinds, then the run of each arm's last model."""
         runs = [r for r in (UNIVERSAL, *self.arms) if (self._run == r).any()]
-        kinds = [OWN, OTHER_ARMS] if runs else []
+        kinds = [OWN] if (np.isin(self._run, runs) & (self._run_iteration >= 0)).any() else []
+        if set(runs) & set(self.arms) and len(self.arms) > 1:
+            kinds.append(OTHER_ARMS)
         return [*kinds, *([INDEPENDENT] if (self._run == INDEPENDENT).any() else []), *runs]
 
     def model(self, arm: str, iteration: int, replicate: int) -> int | None:
@@ -85,7 +87,7 @@ class TestRuns:
 
     def shared(self, test_run: str) -> bool:
         """Tell whether all replicates are tested on the same structures."""
-        return test_run in (INDEPENDENT, ORIGINAL_DOMAIN)
+        return test_run != OWN and bool((self._run_replicate[self._whole(test_run)] < 0).all())
 
     def blocks(self, rows: np.ndarray, test_run: str) -> np.ndarray:
         """Return the part of its set that each structure belongs to, (n,) of int.
@@ -98,14 +100,18 @@ class TestRuns:
             names = self.predictions["molecule"].values[rows].astype(str)
             if len(set(names.tolist())) > 1:
                 return np.unique(names, return_inverse=True)[1]
-        whole = np.flatnonzero(self._run == test_run)
+        whole = np.flatnonzero(self._whole(test_run))
         place = np.searchsorted(whole, rows)
         return place * min(N_BLOCKS, len(whole)) // len(whole)
 
+    def _whole(self, test_run: str) -> np.ndarray:
+        """Return the structures, of all replicates, among which those of a test run are."""
+        return np.isin(self._run, self.arms if test_run == OTHER_ARMS else [test_run])
+
     def _structures(self, arm: str, iteration: int, replicate: int, test_run: str) -> np.ndarray:
-        if self.shared(test_run):
-            return self._run == test_run
-        of_replicate = self._run_replicate == replicate
+        if test_run in (INDEPENDENT, ORIGINAL_DOMAIN):
+            return self._whole(test_run)
+        of_replicate = (self._run_replicate == replicate) | (self._run_replicate < 0)
         if test_run == OWN:
             mine = self._run == (arm if iteration else UNIVERSAL)
             return of_replicate & mine & (self._run_iteration == iteration)

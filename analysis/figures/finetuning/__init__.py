@@ -7,12 +7,13 @@ from matplotlib.figure import Figure
 
 from ...finetuning import element_parity, energy_bins, set_growth
 from ...finetuning.layout import INDEPENDENT, UNIVERSAL
-from ...finetuning.runs import OWN
+from ...finetuning.runs import OTHER_ARMS, OWN
 from ..style import Column, save
 from .components import components
 from .cross_tests import cross_tests
 from .energies import energy_histograms
 from .errors import energy_residuals, errors
+from .foresight import foresight, frame_foresight, risk_coverage
 from .forgetting import coverage, forgetting
 from .look import test_run_label
 from .parity import force_parity
@@ -26,7 +27,10 @@ __all__ = [
     "energy_residuals",
     "errors",
     "force_parity",
+    "foresight",
     "forgetting",
+    "frame_foresight",
+    "risk_coverage",
 ]
 
 
@@ -62,15 +66,24 @@ def draw_finetuning(run: Path, directory: Path, *, column: Column = "single") ->
         figures["forgetting"] = forgetting(results, column=column)
     if "coverage" in results:
         figures["coverage"] = coverage(results, column=column)
-    if predictions is not None:
-        figures["energy_histograms"] = energy_histograms(energy_bins(predictions), column=column)
-        shown = INDEPENDENT if INDEPENDENT in test_runs else OWN
+    tested = [run for run in (INDEPENDENT, OWN, OTHER_ARMS) if run in test_runs]
+    if predictions is not None and tested:
+        if set(tested) & {INDEPENDENT, OWN}:
+            bins = energy_bins(predictions)
+            figures["energy_histograms"] = energy_histograms(bins, column=column)
         points = {
-            name: element_parity(predictions, series=name, test_run=shown)
+            name: element_parity(predictions, series=name, test_run=tested[0])
             for name in (UNIVERSAL, *results["arm"].values.astype(str).tolist())
         }
-        label = test_run_label(shown).capitalize()
+        label = test_run_label(tested[0]).capitalize()
         figures["force_parity"] = force_parity(points, test_run=label, column=column)
+    foreseen = _read(run / "foresight.nc")
+    if foreseen is not None:
+        for test_run in tested:
+            ending = test_run if test_run != INDEPENDENT else ""
+            for draw in (foresight, frame_foresight, risk_coverage):
+                name = "_".join(filter(None, (draw.__name__, ending)))
+                figures[name] = draw(foreseen, test_run=test_run, column=column)
     if training is not None:
         figures["components"] = components(set_growth(training, predictions), column=column)
     written: list[Path] = []

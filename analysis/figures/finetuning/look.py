@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from ...finetuning.layout import INDEPENDENT, UNIVERSAL
 from ...finetuning.runs import OTHER_ARMS, OWN
-from ..style import CYCLE, GREY, Column, words
+from ..style import CYCLE, Column, words
 
 SKY, BLUE, GREEN, RED, ORANGE, PINK, BLACK, _ = CYCLE
 #: Name, colour and marker, in the order in which arms are drawn.
@@ -100,9 +100,3 @@ def beside(count: int, column: Column) -> tuple[int, int]:
     """Return rows and columns of panels: two in a row in single column, all in double."""
     across = min(count, 2 if column == "single" else 5)
     return -(-count // across), across
-
-
-def nothing(axes: Axes, text: str) -> None:
-    """Say in an empty panel why it is."""
-    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color=GREY)
-    axes.set(xticks=[], yticks=[])

@@ -1,5 +1,7 @@
 """SYNTHETIC predictions of a study of fine-tuning, with the errors put in by hand."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -196,6 +198,11 @@ def synthetic_runs(predictions: xr.Dataset, *, seed: int = 2) -> xr.Dataset:
             "replicate": ("run", [r[2] for r in rows]),
         },
     )
+
+
+@pytest.fixture(scope="session")
+def make_predictions() -> Callable[..., xr.Dataset]:
+    return synthetic_finetuning
 
 
 @pytest.fixture(scope="session")

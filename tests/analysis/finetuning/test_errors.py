@@ -153,3 +153,17 @@ def test_without_scores_limits_or_an_original_domain_their_results_are_absent(pr
 def test_predictions_of_another_layout_are_named(predictions, change, message):
     with pytest.raises(DataError, match=message):
         finetuning_errors(change(predictions))
+
+
+def test_frames_of_no_replicate_test_all(make_predictions):
+    """As of released sets: frames of an arm that no run of the study made."""
+    made = make_predictions(arms=("naive", "chosen"), n_iterations=1, n_original=0)
+    rows = np.flatnonzero(made["test_run"] == "independent")
+    atoms = np.flatnonzero(np.repeat(made["test_run"].values == "independent", 12))
+    few = made.isel(structure=rows, atom=atoms)
+    few = few.assign_coords(test_run=("structure", np.repeat(["naive", "chosen"], len(rows) // 2)))
+    found = finetuning_errors(few, n_resamples=20)
+    assert found["test_run"].values.tolist() == ["other_arms", "naive", "chosen"]
+    mae = found["force_mae"].sel(arm="naive", iteration=1)
+    np.testing.assert_array_equal(mae.sel(test_run="other_arms"), mae.sel(test_run="chosen"))
+    assert np.isfinite(found["force_mae_interval"].sel(iteration=1)).all()
