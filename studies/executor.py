@@ -42,6 +42,12 @@ KINDS: dict[str, str] = {
     "shift_scores": "breadth.studies.refinement.scoring:run_scores",
     "spectra": "breadth.studies.refinement.scoring:run_spectra",
     "copied": "breadth.studies.refinement.finished:run_copied",
+    "start": "breadth.studies.finetuning.starting:run_start",
+    "other_molecules": "breadth.studies.finetuning.starting:run_original",
+    "exploration": "breadth.studies.finetuning.exploring:run_exploration",
+    "visited": "breadth.studies.finetuning.visited:run_visited",
+    "fine_tuned": "breadth.studies.finetuning.fits:run_fit",
+    "evaluated": "breadth.studies.finetuning.evaluating:run_evaluated",
 }
 
 

@@ -125,6 +125,19 @@ COMMANDS: dict[str, tuple[str, str]] = {
         Example: `breadth shift train.xyz test.xyz --features model:models/mine --model
         models/mine --json`""",
     ),
+    "monitor": (
+        "monitor",
+        """Watch a run of dynamics: its bonds, temperature and energy, and how far it leaves a set.
+
+        Q-residuals and Hotelling's T² of atomic environments against held-out limits of the
+        reference, bonds that broke or formed, temperature, volume, drift, distributions of
+        distances, over time.
+
+        Example: `breadth monitor run.xyz --reference train.xyz --interval 10 --out watched`
+
+        Example: `breadth monitor md.traj --reference train.xyz more.xyz --descriptor
+        model:models/mine --json`""",
+    ),
     "extrapolation": (
         "extrapolation",
         """Say how far environments of data sets lie outside those of a reference.

@@ -116,7 +116,7 @@ def figures(
         raise ConfigurationError("Name and keys are those of a file: give it by --predictions.")
     added = None
     if predictions is not None:
-        if kind == "refinement":
+        if kind in ("refinement", "finetuning"):
             raise ConfigurationError("--predictions stand in the figures of a trade-off study.")
         from ..tradeoff import add_outside
 
@@ -124,6 +124,8 @@ def figures(
         added = add_outside(run, predictions, name=name, **keys)
     if kind == "refinement":
         from ..refinement import draw_figures
+    elif kind == "finetuning":
+        from ..finetuning import draw_figures
     else:
         from ..tradeoff import draw_figures
     paths = draw_figures(run, out or run / "figures", column=column)
