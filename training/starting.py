@@ -14,6 +14,7 @@ from ..diversity.errors import ConfigurationError
 from ..diversity.randomness import seed_sequence
 from ..diversity.tables import Labels
 from .potentials import Potential, build_potential, name_of
+from .potentials.foundation import PretrainedPotential
 from .prediction import predict
 from .references import References, reference_energies
 
@@ -90,6 +91,13 @@ def initial_potential(
     return model
 
 
+def original_level(potential: Potential) -> str:
+    """Return the level of a universal potential's pretraining, or the first of another's."""
+    if isinstance(potential, PretrainedPotential) and potential.own_level in potential.levels:
+        return potential.own_level
+    return potential.levels[0]
+
+
 def with_level(potential: Potential, level: str, *, like: str | None = None) -> Potential:
     """Return a copy with one more level, which comes first and predicts what `like` does.
 
@@ -100,9 +108,9 @@ def with_level(potential: Potential, level: str, *, like: str | None = None) -> 
     level : str
         New level of theory.
     like : str, optional
-        Level whose head, scale and reference energies it takes over; by default that of the
-        pretraining, `own_level`, or else the first. No element counts as seen at the new level,
-        so that a fit that begins here moves the references first.
+        Level whose head, scale and reference energies it takes over; :func:`original_level` by
+        default. No element counts as seen at the new level, so that a fit that begins here moves
+        the references first.
 
     Raises
     ------
@@ -111,7 +119,7 @@ def with_level(potential: Potential, level: str, *, like: str | None = None) -> 
     """
     if level in potential.levels:
         raise ConfigurationError(f"The potential has the level {level!r} already.")
-    source = like or getattr(potential, "own_level", None) or potential.levels[0]
+    source = original_level(potential) if like is None else like
     potential.level_index(source)
     hyper = hyper_parameters(None, potential, (level,))
     # No weight stays as it is drawn: the seed changes nothing.

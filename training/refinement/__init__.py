@@ -1,9 +1,9 @@
 """Refinement of trained potentials for systems unlike those that they learnt."""
 
-from ..starting import adopt_level, with_level
+from ..starting import adopt_level, original_level, with_level
 from ..tasks import Replay
 from .delta import add_prior, difference, difference_level
-from .fine_tuning import FINE_TUNING, fine_tune, fine_tuning_config
+from .fine_tuning import FINE_TUNING, UNIVERSAL_TUNING, fine_tune, fine_tuning_config
 from .freezing import blocks, early, head, late, representation
 from .pretraining import pretrain_freeze
 from .radius import (
@@ -15,11 +15,12 @@ from .radius import (
     force_jumps,
     predict_at_radii,
 )
-from .replay import Forgetting, forgetting, original_level, pseudo_labels
+from .replay import Forgetting, forgetting, pseudo_labels
 from .test_time import Adaptation, TestTimeConfig, adapt, prior_loss
 
 __all__ = [
     "FINE_TUNING",
+    "UNIVERSAL_TUNING",
     "Adaptation",
     "ForceJumps",
     "Forgetting",

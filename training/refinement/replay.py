@@ -11,6 +11,7 @@ from ...diversity.errors import ConfigurationError
 from ...diversity.tables import Labels
 from ..potentials import Potential
 from ..prediction import predict
+from ..starting import original_level
 
 
 def pseudo_labels(
@@ -27,16 +28,11 @@ def pseudo_labels(
     data : ConformerSet
         Structures of the original distribution.
     level : str, optional
-        Level of the potential, and then of the labels; see :func:`original_level`.
+        Level of the potential, and then of the labels; the original one by default.
     """
     name = original_level(potential) if level is None else level
     found = predict(potential, data, level=name)
     return data.with_level(name, Labels(energy=found.energy, forces=found.forces))
-
-
-def original_level(potential: Potential) -> str:
-    """Return the level of the pretraining, or the first of an own potential."""
-    return getattr(potential, "own_level", None) or potential.levels[0]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -85,8 +81,7 @@ def forgetting(
         Before and after.
     data : ConformerSet
     level : str, optional
-        Of the original domain; by default that of the pretraining, or else the first of the
-        untouched potential.
+        Of the original domain; by default the untouched potential's original level.
     new_level : str, optional
         Level that was learnt; the first of the tuned potential by default.
     labelled : bool, optional
