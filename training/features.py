@@ -83,7 +83,8 @@ class PotentialFeaturizer:
         store = FrameStore(data, device=weights.device, dtype=weights.dtype)
         result: np.ndarray | None = None
         with torch.no_grad():
-            for rows in batches_by_size(store.counts, self.batch_size):
+            most = self.potential.atoms_per_batch
+            for rows in batches_by_size(store.counts, self.batch_size, most):
                 batch = store.batch(rows)
                 features = self.potential.atomic(batch).features[batch.mask]
                 if result is None:

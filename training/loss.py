@@ -97,10 +97,11 @@ def mean_loss(
     *,
     conformational: bool = False,
 ) -> float:
-    """Return the loss of all frames of a store, batches of 64 weighted by their sizes."""
+    """Return the loss of all frames of a store, batches of 64 or fewer weighted by their sizes."""
     total = 0.0
-    for start in range(0, len(store), 64):
-        rows = np.arange(start, min(start + 64, len(store)))
+    many = max(1, min(64, potential.atoms_per_batch // int(store.counts.max())))
+    for start in range(0, len(store), many):
+        rows = np.arange(start, min(start + many, len(store)))
         batch, targets = store.labelled(rows)
         loss = batch_loss(
             potential,

@@ -12,11 +12,8 @@ from ..diversity.tables import ragged_index
 from .batches import FrameStore
 from .potentials import Potential, energy_and_forces
 
-#: Most atoms of a batch, padding included; bounds the memory of a prediction.
-ATOMS_PER_BATCH = 2048
 
-
-def batches_by_size(counts: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+def batches_by_size(counts: np.ndarray, batch_size: int, most_atoms: int) -> Iterator[np.ndarray]:
     """Yield the rows of batches, sorted by size so that little of a batch is padding.
 
     Parameters
@@ -25,6 +22,8 @@ def batches_by_size(counts: np.ndarray, batch_size: int) -> Iterator[np.ndarray]
         Atoms of each structure.
     batch_size : int
         Most structures of a batch; batches of large structures are smaller.
+    most_atoms : int
+        Of a batch, padding included; a structure alone may have more.
     """
     order = np.argsort(counts, kind="stable")
     begin = 0
@@ -33,7 +32,7 @@ def batches_by_size(counts: np.ndarray, batch_size: int) -> Iterator[np.ndarray]
         while (
             end < len(order)
             and end - begin < batch_size
-            and (end - begin + 1) * counts[order[end]] <= ATOMS_PER_BATCH
+            and (end - begin + 1) * counts[order[end]] <= most_atoms
         ):
             end += 1
         yield order[begin:end]
@@ -84,7 +83,7 @@ def predict(
     place = potential.level_index(level)
     energy = np.zeros(len(data))
     forces = np.zeros((data.n_atoms, 3), dtype=np.dtype(str(weights.dtype).removeprefix("torch.")))
-    for rows in batches_by_size(store.counts, batch_size):
+    for rows in batches_by_size(store.counts, batch_size, potential.atoms_per_batch):
         batch = store.batch(rows)
         e, f = energy_and_forces(potential, batch, cutoff, level)
         energy[rows] = e.cpu().numpy()

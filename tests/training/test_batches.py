@@ -3,9 +3,12 @@ import pytest
 import torch
 from ase import Atoms
 from ase.neighborlist import neighbor_list
+from hypothesis import given
+from hypothesis import strategies as st
 
 from breadth.diversity.errors import DataError
 from breadth.training.batches import DENSE_ATOMS, Batch, FrameStore, neighbours
+from breadth.training.prediction import batches_by_size
 from breadth.training.testing import make_batch, random_structure
 
 
@@ -91,3 +94,13 @@ def test_missing_labels_are_refused(toy):
     bare = toy.with_level("none", Labels.empty(len(toy), toy.n_atoms))
     with pytest.raises(DataError, match="neither energy nor forces"):
         FrameStore(bare, level="none")
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=30), st.integers(1, 8), st.integers(1, 99))
+def test_batches_of_predictions_are_bounded(sizes, batch_size, most_atoms):
+    counts = np.array(sizes)
+    found = list(batches_by_size(counts, batch_size, most_atoms))
+    assert sorted(np.concatenate(found)) == list(range(len(counts)))
+    for rows in found:
+        assert len(rows) <= batch_size
+        assert len(rows) == 1 or len(rows) * counts[rows].max() <= most_atoms

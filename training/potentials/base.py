@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -71,6 +71,9 @@ class Potential(nn.Module, ABC):
         self.register_buffer("references", torch.zeros(n, N_ELEMENTS, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros(n, N_ELEMENTS, dtype=torch.bool))
         self.register_buffer("anchored", torch.zeros(n, N_ELEMENTS, dtype=torch.bool))
+
+    #: Most atoms of a batch of predictions, padding included: bounds their memory.
+    atoms_per_batch: ClassVar[int] = 2048
 
     #: Set by every potential's constructor: its arguments.
     _hyper: dict[str, Any]

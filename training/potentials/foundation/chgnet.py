@@ -99,6 +99,7 @@ class CHGNet(PretrainedPotential):
     """
 
     own_level = "chgnet"
+    atoms_per_batch = 512  # 3 MB an atom in a liquid
     domain = Domain(ELEMENTS, charges=(0,), periodic="always")
 
     def __init__(self, *, levels: Sequence[str] = ("chgnet",)) -> None:
