@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 # One thread a process: worker processes fill the cores, and tblite slows down with more.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: env study test test-slow check bench bench-accuracy clean
+.PHONY: env study test test-slow test-mace check bench bench-accuracy clean
 
 env: $(READY)
 
@@ -29,6 +29,18 @@ test: env
 
 test-slow: env
 	$(BIN)/python -m pytest -m slow
+
+# MACE needs e3nn 0.4.4, and so an environment without the other universal potentials.
+MACE := .venv-mace
+
+test-mace: $(MACE)/.ready
+	$(MACE)/bin/python -m pytest tests/mace
+
+$(MACE)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(MACE)
+	$(MACE)/bin/python -m pip install --quiet $(TORCH)
+	$(MACE)/bin/python -m pip install --quiet --editable '.[mace]' hypothesis pytest
+	touch $@
 
 check: env
 	$(BIN)/ruff check .
@@ -50,4 +62,4 @@ bench-accuracy: env
 	@$(BIN)/python benchmarks/accuracy.py
 
 clean:
-	rm -rf $(VENV) runs dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(MACE) runs dist .pytest_cache .mypy_cache .ruff_cache
