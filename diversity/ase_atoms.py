@@ -147,6 +147,17 @@ def from_ase(
     return restored(made, fitting(joined, made))
 
 
+def record_of_atoms(atoms: Atoms, i: int, place: str, level: str | None = None) -> Record:
+    """Return the record of any `Atoms`; `from_ase` says what is taken from where.
+
+    Raises
+    ------
+    Fault
+        If they cannot be used.
+    """
+    return _record(atoms, i, place, Header(), level)
+
+
 # -- to ASE --------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,7 @@
 A format is a module with ``sniff(path, head) -> bool``, ``read(path, *, level, identity,
 skip_bad) -> ConformerSet`` and ``write(conformers, path, *, level)``, a line in `FORMATS`, and a
 test class that inherits :class:`breadth.diversity.testing.FormatContract`. ``spice``, ``ani`` and
-``qm7x`` (HDF5) are read and not written: their ``write`` says so.
+``qm7x`` (HDF5) and ``traj`` are read and not written: their ``write`` says so.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ FORMATS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "orca": (".orca", (".out",)),
     "psi4": (".psi4", ()),
     "ase": (".ase_db", (".db", ".json")),
+    "traj": (".ase_trajectory", (".traj",)),
     "spice": (".spice", (".hdf5", ".h5")),
     "ani": (".ani", ()),
     "qm7x": (".qm7x", ()),
