@@ -48,6 +48,9 @@ KINDS: dict[str, str] = {
     "visited": "breadth.studies.finetuning.visited:run_visited",
     "fine_tuned": "breadth.studies.finetuning.fits:run_fit",
     "evaluated": "breadth.studies.finetuning.evaluating:run_evaluated",
+    "released_universal": "breadth.studies.finetuning.released_models:run_released_universal",
+    "released_fit": "breadth.studies.finetuning.released_models:run_released_fit",
+    "released_scores": "breadth.studies.finetuning.released_models:run_released_scores",
 }
 
 

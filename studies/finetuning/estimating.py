@@ -6,6 +6,7 @@ from typing import Any
 
 from .arms import plan_arms, unit_counts
 from .question import FinetuningConfiguration
+from .released import estimate_released
 from .starting import name_of
 
 
@@ -14,6 +15,8 @@ def estimate(asked: FinetuningConfiguration, *, workers: int) -> dict[str, Any]:
 
     Times are those of a core of 2024, SO3LR and a molecule of about fifteen atoms.
     """
+    if asked.released is not None:
+        return estimate_released(asked, workers=workers)
     work = plan_arms(asked)
     units = {unit.key: unit for unit in work.units()}
     runs = [unit for unit in units.values() if unit.kind == "exploration"]

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from ...sampling.dynamics import DynamicsSettings
 from ..configuration import Section
+from .released_frames import ReleasedSection
 
 #: How frames are generated.
 Arm = Literal["naive", "periodic", "nonperiodic", "chosen"]
@@ -114,6 +115,8 @@ class FinetuningConfiguration(Section):
     test: TestSection = TestSection()
     original_domain: OriginalDomainSection = OriginalDomainSection()
     fine_tuning: FineTuningSection = FineTuningSection()
+    released: ReleasedSection | None = None
+    """With it, arms are released files: no dynamics is run, and what it needs is not read."""
     descriptor: str = "soap"
     """Features of which Q-residuals are taken: soap, compact or model:NAME_OR_FOLDER."""
     n_components: int = Field(5, ge=1)
