@@ -204,7 +204,8 @@ class SO3LR(PretrainedPotential):
         attention = layer.euclidean_attention_block
         n, width = invariant.shape
         # Filters of both attentions: (H, 2 F).
-        squares = (equivariant[j] - equivariant[i]).square() * attention.so3_conv_invariants.cg_rep
+        difference = equivariant.index_select(0, j) - equivariant.index_select(0, i)
+        squares = difference.square() * attention.so3_conv_invariants.cg_rep
         contrast = squares @ attention.so3_conv_invariants.segment_sum_matrix
         filters = torch.cat(
             [
@@ -221,16 +222,19 @@ class SO3LR(PretrainedPotential):
         )  # fmt: skip
         d = width // heads
         mixed = torch.bmm(invariant.view(n, heads, d).transpose(0, 1), weights)
-        mixed = mixed.view(heads, n, 5, d).permute(1, 2, 0, 3)  # (A, 5, heads, d)
-        q, k, v = mixed[:, :2].flatten(1), mixed[:, 2:4].flatten(1), mixed[:, 4].flatten(1)
-        there = (q[i] * k[j] * filters).view(-1, 2, heads, d).sum(-1)
-        back = (q[j] * k[i] * filters).view(-1, 2, heads, d).sum(-1)
+        mixed = mixed.view(heads, n, 5, d).permute(1, 2, 0, 3).flatten(1)  # (A, 5 heads d)
+        sizes = (2 * width, 2 * width, width)
+        at_i, at_j = (mixed.index_select(0, x).split(sizes, dim=-1) for x in (i, j))
+        there = (at_i[0] * at_j[1] * filters).view(-1, 2, heads, d).sum(-1)
+        back = (at_j[0] * at_i[1] * filters).view(-1, 2, heads, d).sum(-1)
         scale = envelope / self.mean_neighbours
-        message = v.new_zeros(n, heads, d)
+        message = invariant.new_zeros(n, heads, d)
         message = message.index_add(
-            0, i, (scale * there[:, 0])[..., None] * v[j].view(-1, heads, d)
+            0, i, (scale * there[:, 0])[..., None] * at_j[2].view(-1, heads, d)
         )
-        message = message.index_add(0, j, (scale * back[:, 0])[..., None] * v[i].view(-1, heads, d))
+        message = message.index_add(
+            0, j, (scale * back[:, 0])[..., None] * at_i[2].view(-1, heads, d)
+        )
         spread = attention.so3_conv_invariants.segment_sum_matrix.T  # degrees to components
         turned = torch.zeros_like(equivariant)
         turned = turned.index_add(0, i, there[:, 1] @ spread * harmonics[0])
