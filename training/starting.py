@@ -13,7 +13,7 @@ from ..diversity.conformers import ConformerSet
 from ..diversity.errors import ConfigurationError
 from ..diversity.randomness import seed_sequence
 from ..diversity.tables import Labels
-from .potentials import Potential, build_potential, name_of
+from .potentials import PRETRAINED, Potential, build_potential, name_of
 from .potentials.foundation import PretrainedPotential
 from .prediction import predict
 from .references import References, reference_energies
@@ -41,11 +41,18 @@ def hyper_parameters(
     Raises
     ------
     ConfigurationError
-        If neither is given, or `start` is of another kind than asked for.
+        If neither is given, `start` is of another kind than asked for, or a universal potential
+        is to be fitted from scratch.
     """
     if start is None:
         if potential is None:
             raise ConfigurationError("Name a potential to fit, or give one to start from.")
+        if potential.get("name") in PRETRAINED:
+            # Scale and references of a fresh level would throw away what its heads know.
+            raise ConfigurationError(
+                f"{potential['name']!r} is pretrained, and goes on from its weights: fine-tune it, "
+                f"`breadth finetune {potential['name']} DATA`."
+            )
         return {**potential, "levels": tuple(dict.fromkeys(levels))}
     own = {"name": name_of(start), **start.hyper}
     for key, value in (potential or {}).items():

@@ -158,6 +158,7 @@ def adapt(
     _prior_head(potential, prior_level)
     source = labels or prior_level
     rows, left_out = prior_rows(data, source, np.arange(len(data)) if index is None else index)
+    potential.check(data.select(rows))
     back = round(config.held_back * len(rows)) if len(rows) >= FEWEST_TO_HOLD_BACK else 0
     order = ordering(seed, data.select(rows).id.tolist())
     held, used = np.sort(order[:back]), np.sort(order[back:])

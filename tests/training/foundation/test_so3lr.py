@@ -5,8 +5,8 @@ import pytest
 import torch
 from ase.build import molecule
 
-from breadth.diversity import ConfigurationError, ConformerSet, DataError
-from breadth.training import PotentialCalculator, build_potential, predict
+from breadth.diversity import ConfigurationError, ConformerSet, DataError, Labels
+from breadth.training import PotentialCalculator, TrainingConfig, build_potential, fit, predict
 from breadth.training.testing import PretrainedContract
 
 pytest.importorskip("so3krates_torch")
@@ -85,6 +85,19 @@ def test_domain(so3lr):
     radical.info["multiplicity"] = 2
     with pytest.raises(DataError, match="unpaired"):
         predict(so3lr, ConformerSet.from_ase([radical]))
+
+
+def test_no_fit_from_scratch(toy):
+    with pytest.raises(ConfigurationError, match="breadth finetune so3lr"):
+        fit({"name": "so3lr"}, toy, level="springs", train=np.arange(4))
+
+
+def test_a_fit_outside_of_the_domain_is_refused(so3lr):
+    data = ConformerSet.from_ase([molecule("SiH4"), molecule("CH4")])
+    data = data.with_level("so3lr", Labels(energy=np.zeros(2), forces=np.zeros((10, 3))))
+    config = TrainingConfig(n_updates=1, batch_size=1)
+    with pytest.raises(DataError, match="holds Si"):
+        fit(None, data, level="so3lr", train=np.arange(2), config=config, start=so3lr)
 
 
 def test_energies_of_its_own_level_are_absolute(so3lr):
