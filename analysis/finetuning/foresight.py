@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from ase.data import chemical_symbols
-from scipy import stats
+from scipy import special
 
 from ..bootstrap import IDENTITY, Link, fisher, log_odds
 from ..foresight import FRAME_SCORES, foresee_atoms, foresee_frames
@@ -176,7 +176,7 @@ def _bounds(table: np.ndarray, ends: np.ndarray, link: Link, *, shared: bool) ->
         mean = total / np.where(n, n, np.nan)
         known = np.where(np.isfinite(table), table - mean, 0.0)
         spread = np.sqrt((known**2).sum(axis=0) / np.where(n > 1, n - 1, np.nan))
-        student = stats.t.isf((1.0 - CONFIDENCE) / 2.0, np.maximum(n - 1, 1)) * spread
+        student = special.stdtrit(np.maximum(n - 1, 1), (1.0 + CONFIDENCE) / 2.0) * spread
         student = student / np.sqrt(np.maximum(n, 1)) * link.slope(mean)
         half = np.diff(link.forward(ends), axis=-1)[..., 0] / 2.0
         half = np.where(np.isfinite(half), half, np.nan)

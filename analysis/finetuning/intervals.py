@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from ..bootstrap import IDENTITY, CrossedBootstrap, Link, logarithm
 
@@ -109,7 +109,8 @@ def _student(values: np.ndarray, link: Link) -> tuple[float, float]:
     if n < 2:
         return float("nan"), float("nan")
     centre = values.mean(keepdims=True)
-    half = stats.t.isf((1.0 - CONFIDENCE) / 2.0, n - 1) * values.std(ddof=1) / n**0.5
+    quantile = special.stdtrit(n - 1, (1.0 + CONFIDENCE) / 2.0)
+    half = quantile * values.std(ddof=1) / n**0.5
     half = half * link.slope(centre)
     lower, upper = link.inverse(link.forward(centre) + np.array([-half[0], half[0]]))
     return float(lower), float(upper)

@@ -56,6 +56,7 @@ class TestRuns:
         last = {a: self._run_iteration[self._run == a].max(initial=-1) for a in self.arms}
         self._of_last = self._run_iteration == np.array([last.get(r, 0) for r in self._run])
         self._run_replicate = predictions["test_replicate"].values
+        self._found: dict[tuple[str, int, str], list[Tested]] = {}
         self._predicted = np.isfinite(predictions["energy"].values)
 
     @cached_property
@@ -67,6 +68,15 @@ class TestRuns:
             kinds.append(OTHER_ARMS)
         return [*kinds, *([INDEPENDENT] if (self._run == INDEPENDENT).any() else []), *runs]
 
+    @cached_property
+    def _common(self) -> set[str]:
+        replicates = {
+            run: self._run_replicate[self._whole(run)]
+            for run in (*self.names, INDEPENDENT, ORIGINAL_DOMAIN)
+            if run != OWN
+        }
+        return {run for run, of in replicates.items() if (of < 0).all()}
+
     def model(self, arm: str, iteration: int, replicate: int) -> int | None:
         """Return the row of a model; the universal one stands before every arm's first."""
         wanted = (arm, iteration, replicate) if iteration else (UNIVERSAL, 0, -1)
@@ -74,7 +84,9 @@ class TestRuns:
 
     def tested(self, arm: str, iteration: int, test_run: str) -> list[Tested]:
         """Return the models of an arm's iteration with the structures that test them."""
-        found = []
+        if (arm, iteration, test_run) in self._found:
+            return self._found[arm, iteration, test_run]
+        found = self._found.setdefault((arm, iteration, test_run), [])
         for place, replicate in enumerate(self.replicates):
             model = self.model(arm, iteration, replicate)
             if model is None:
@@ -87,7 +99,7 @@ class TestRuns:
 
     def shared(self, test_run: str) -> bool:
         """Tell whether all replicates are tested on the same structures."""
-        return test_run != OWN and bool((self._run_replicate[self._whole(test_run)] < 0).all())
+        return test_run in self._common
 
     def blocks(self, rows: np.ndarray, test_run: str) -> np.ndarray:
         """Return the part of its set that each structure belongs to, (n,) of int.

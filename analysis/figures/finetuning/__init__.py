@@ -9,6 +9,7 @@ from ...finetuning import element_parity, energy_bins, set_growth
 from ...finetuning.layout import INDEPENDENT, UNIVERSAL
 from ...finetuning.runs import OTHER_ARMS, OWN
 from ..style import Column, save
+from .arms import arm_differences, element_errors
 from .components import components
 from .cross_tests import cross_tests
 from .energies import energy_histograms
@@ -19,10 +20,12 @@ from .look import test_run_label
 from .parity import force_parity
 
 __all__ = [
+    "arm_differences",
     "components",
     "coverage",
     "cross_tests",
     "draw_finetuning",
+    "element_errors",
     "energy_histograms",
     "energy_residuals",
     "errors",
@@ -57,16 +60,20 @@ def draw_finetuning(run: Path, directory: Path, *, column: Column = "single") ->
     assert results is not None
     figures: dict[str, Figure] = {}
     test_runs = results["test_run"].values.astype(str).tolist()
+    tested = [run for run in (INDEPENDENT, OWN, OTHER_ARMS) if run in test_runs]
     if OWN in test_runs:
         figures["energy_residuals"] = energy_residuals(results, column=column)
     figures["errors"] = errors(results, column=column)
     if len(set(test_runs) & {UNIVERSAL, *results["arm"].values.astype(str).tolist()}) > 1:
         figures["cross_tests"] = cross_tests(results, column=column)
+    if tested and results.sizes["arm"] > 1:
+        figures["arm_differences"] = arm_differences(results, column=column)
+    if tested:
+        figures["element_errors"] = element_errors(results, test_run=tested[0], column=column)
     if "force_mae_original_domain" in results:
         figures["forgetting"] = forgetting(results, column=column)
     if "coverage" in results:
         figures["coverage"] = coverage(results, column=column)
-    tested = [run for run in (INDEPENDENT, OWN, OTHER_ARMS) if run in test_runs]
     if predictions is not None and tested:
         if set(tested) & {INDEPENDENT, OWN}:
             bins = energy_bins(predictions)

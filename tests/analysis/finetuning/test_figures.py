@@ -8,10 +8,12 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from breadth.analysis.figures.finetuning import (
+    arm_differences,
     components,
     coverage,
     cross_tests,
     draw_finetuning,
+    element_errors,
     energy_histograms,
     energy_residuals,
     errors,
@@ -31,6 +33,8 @@ def drawn_from(results, predictions, training) -> dict:
     return {
         energy_residuals: results,
         errors: results,
+        arm_differences: results,
+        element_errors: results,
         cross_tests: results,
         forgetting: results,
         coverage: results,
@@ -41,6 +45,8 @@ def drawn_from(results, predictions, training) -> dict:
 
 
 DRAWN = [
+    arm_differences,
+    element_errors,
     energy_residuals,
     errors,
     cross_tests,
@@ -128,7 +134,7 @@ def test_all_are_written_and_those_without_data_skipped(
     folder = tmp_path / "run"
     folder.mkdir()
     few = results.sel(test_run=["independent", "universal"], arm=["naive", "chosen"])
-    few = few[["force_mae", "force_mae_interval", "n_frames"]]
+    few = few[["force_mae", "force_mae_interval", "n_frames"]].sel(arm=["chosen"])
     few.to_netcdf(folder / "results.nc", engine="h5netcdf")
     written = draw_finetuning(folder, tmp_path / "figures")
     assert {p.name for p in written} == {"errors.pdf", "errors.png"}
