@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save_file
 
 from ..diversity.errors import ConfigurationError, DataError, ShortageError
 from .blocks import blocks_of_frames
-from .detectors.principal import PrincipalComponents, sketch_rows
+from .detectors.principal import RANK, PrincipalComponents, sketch_rows
 from .held_out import ElementLimits, held_out_limits
 
 _FORMAT = 1
@@ -119,7 +119,7 @@ class ExtrapolationModel:
                 f"The reference has {n_frames} frames, too few for {n_components} components and "
                 f"{n_folds} blocks of frames to hold out: add frames, or ask for fewer of both."
             )
-        sketch = sketch_rows(stream, rank=max(128, 2 * n_components))
+        sketch = sketch_rows(stream, rank=max(RANK, 2 * n_components))
         if not len(sketch.coordinates) == len(elements) == len(frame):
             raise DataError(
                 f"{len(sketch.coordinates)} rows with {len(elements)} elements and {len(frame)} "

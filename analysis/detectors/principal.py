@@ -22,9 +22,11 @@ from ...diversity.errors import ShortageError
 from ...diversity.randomness import generator
 
 #: Directions that the basis holds, and that a chunk may add to it.
-RANK, ADDED = 128, 32
-#: Every so-manieth row of a chunk tells in which directions it sticks out.
+RANK, ADDED = 96, 32
+#: Every so-manieth row of a chunk tells in which directions it sticks out, once the basis is full.
 _PROBED = 4
+#: Rows that are centred at a time: few enough for the processor's cache to hold them.
+_ROWS = 256
 #: Directions that hold less than this share of what all hold are rounding, in single precision.
 _ROUNDING = 1e-6
 
@@ -80,17 +82,19 @@ def sketch_rows(stream: Iterable[np.ndarray], *, rank: int = RANK) -> RowSketch:
     origin = total = basis = gram = None
     for chunk in stream:
         rows = np.asarray(chunk, dtype=np.float32)
-        if origin is None or basis is None or gram is None:
+        if origin is None or basis is None or gram is None or total is None:
             origin = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
             total = np.zeros(rows.shape[1])
             basis, gram = np.zeros((rows.shape[1], 0), np.float32), np.zeros((0, 0))
-        rows = rows - origin
-        total += rows.sum(axis=0, dtype=np.float64)
-        squares.append(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
         most = max(rank - basis.shape[1], ADDED)
         probed = rows if most > ADDED or len(rows) < _PROBED * most else rows[::_PROBED]
-        basis = np.hstack([basis, _sticking_out(probed, basis, most, random)])
-        coordinates = rows @ basis
+        basis = np.hstack([basis, _sticking_out(probed - origin, basis, most, random)])
+        coordinates = np.empty((len(rows), basis.shape[1]), np.float32)
+        for begin in range(0, len(rows), _ROWS):
+            centred = rows[begin : begin + _ROWS] - origin
+            np.matmul(centred, basis, out=coordinates[begin : begin + _ROWS])
+            squares.append(np.einsum("ij,ij->i", centred, centred))
+            total += np.ones(len(centred), np.float32) @ centred
         wide = coordinates.astype(np.float64)
         gram = np.pad(gram, (0, basis.shape[1] - len(gram))) + wide.T @ wide
         spread, turn = np.linalg.eigh(gram)
@@ -203,9 +207,14 @@ class PrincipalComponents:
         t2 : array, shape (n,)
             Sum over components of score² / variance.
         """
-        rows = np.asarray(X) - self.mean_.astype(np.asarray(X).dtype, copy=False)
-        scores = (rows @ self.components_.T.astype(rows.dtype)).astype(np.float64)
-        whole = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
+        rows = np.asarray(X)
+        mean, axes = self.mean_.astype(rows.dtype), self.components_.T.astype(rows.dtype)
+        scores, whole = np.empty((len(rows), axes.shape[1])), np.empty(len(rows))
+        for begin in range(0, len(rows), _ROWS):
+            part = slice(begin, begin + _ROWS)
+            centred = rows[part] - mean
+            scores[part] = centred @ axes
+            whole[part] = np.einsum("ij,ij->i", centred, centred)
         q = np.maximum(whole - (scores**2).sum(axis=1), 0.0)
         return scores, q, (scores**2 / self.explained_variance_).sum(axis=1)
 

@@ -48,7 +48,7 @@ def feature_chunks(
         chunk = max(1, CHUNK_ATOMS * len(conformers) // max(1, conformers.n_atoms))
     begin = 0
     for rows, offsets in featurizer.iter_features(conformers, chunk):
-        finite = np.isfinite(rows).all(axis=1)
+        finite = np.isfinite(np.einsum("ij->i", rows))  # a sum is, if all its terms are
         if not finite.all():
             place = int(np.searchsorted(offsets, np.flatnonzero(~finite)[0], side="right")) - 1
             raise DataError(

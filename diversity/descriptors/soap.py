@@ -91,7 +91,10 @@ class SoapDescriptor:
         soap = {kind: self._soap(elements, kind) for kind in np.unique(periodic).tolist()}
         for begin in range(0, len(conformers), chunk):
             end = min(begin + chunk, len(conformers))
-            rows = []
+            offsets = conformers.offsets[begin : end + 1] - conformers.offsets[begin]
+            # Each frame's rows are narrowed as they come: of a chunk in double precision the memory
+            # alone takes longer to get than half of the descriptors.
+            rows = None
             for i in range(begin, end):
                 atoms = conformers.atoms_slice(i)
                 structure = Atoms(
@@ -100,9 +103,12 @@ class SoapDescriptor:
                     cell=conformers.cell[i],
                     pbc=conformers.pbc[i],
                 )
-                rows.append(soap[bool(periodic[i])].create(structure))
-            offsets = conformers.offsets[begin : end + 1]
-            yield np.concatenate(rows).astype(np.float32), offsets - offsets[0]
+                own = soap[bool(periodic[i])].create(structure)
+                if rows is None:
+                    rows = np.empty((offsets[-1], own.shape[1]), dtype=np.float32)
+                rows[offsets[i - begin] : offsets[i - begin + 1]] = own
+            assert rows is not None
+            yield rows, offsets
 
     def _soap(self, elements: Sequence[int], periodic: bool) -> Any:
         from dscribe.descriptors import SOAP  # takes a second to import
