@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from ...analysis.finetuning import finetuning_errors
+from ...analysis.finetuning import finetuning_errors, foresee_arms
 from ...analysis.finetuning.layout import UNIVERSAL
 from ...training import TrainingConfig
 from ...training.refinement import FINE_TUNING
@@ -161,8 +161,8 @@ def run_released(
     asked : FinetuningConfiguration
         With ``released``.
     out : Path
-        Folder of the study. It gets ``plan.json``, ``units/``, ``predictions.nc``, ``results.nc``
-        and ``figures/``.
+        Folder of the study. It gets ``plan.json``, ``units/``, ``predictions.nc``, ``results.nc``,
+        ``foresight.nc`` and ``figures/``.
     draw : callable
         ``draw(run, directory, column=…)``.
     workers, progress
@@ -193,6 +193,7 @@ def run_released(
             results.attrs["warnings"] = json.dumps([ONE_TRAJECTORY])
             save(predictions, out / "predictions.nc")
             save(results, out / "results.nc")
+            save(foresee_arms(predictions, random_state=asked.seed), out / "foresight.nc")
             draw_widths(draw, out, executor)
         replace_file(out / FINISHED, json.dumps({"fits": len(plan.models) - 1}))
         return results

@@ -9,6 +9,7 @@ arms is an observation of one trajectory each, whatever the number of seeds.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from ...diversity import ConfigurationError, ConformerSet, read
 from ...diversity.randomness import ordering
 from ..configuration import Section
 
-#: Arms of the paper, in the order of tables. A frame that two hold is tested as the first's.
+#: Arms of the paper, in the order of tables.
 ARMS = ("naive", "periodic", "nonperiodic")
 
 
@@ -93,9 +94,8 @@ def tested_frames(
 ) -> dict[str, tuple[str, ...]]:
     """Return ids of the frames that models are tested on, by arm and in the order of its files.
 
-    Each frame stands once, with the first arm that holds it: the initial frames of the periodic
-    arm are frames of the naive one. Those of a model's own training set are left out by whoever
-    tests it.
+    Frames of which several arms hold one, as the initial ones of the periodic arm are frames of
+    the naive one, are left out: so that models of all other arms are tested on equal frames.
 
     Parameters
     ----------
@@ -104,12 +104,13 @@ def tested_frames(
         Of each arm, chosen by the seed alone; all where there are no more, or None.
     seed : int
     """
-    taken: set[str] = set()
+    held: dict[str, dict[str, None]] = {}
+    for one in sets:
+        held.setdefault(one.arm, {}).update(dict.fromkeys(one.ids))
+    count = Counter(i for ids in held.values() for i in ids)
     tested = {}
-    for arm in dict.fromkeys(one.arm for one in sets):
-        ids = dict.fromkeys(i for one in sets if one.arm == arm for i in one.ids)
-        own = [i for i in ids if i not in taken]
+    for arm, ids in held.items():
+        own = [i for i in ids if count[i] == 1]
         chosen = {own[k] for k in ordering(f"{seed} tested", own)[:n_tested]}
         tested[arm] = tuple(i for i in own if i in chosen)
-        taken.update(own)
     return tested
