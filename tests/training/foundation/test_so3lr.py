@@ -121,3 +121,13 @@ def test_weights_of_another_version(monkeypatch):
     monkeypatch.setitem(so3lr.FACTS, "residual_mlp_2", True)
     with pytest.raises(ConfigurationError, match="another version"):
         build_potential("so3lr")
+
+
+def test_weights_that_are_missing_or_damaged(tmp_path):
+    from breadth.training.potentials.foundation.pretrained import trusted_load
+
+    with pytest.raises(ConfigurationError, match="missing"):
+        trusted_load(str(tmp_path / "so3lr.model"), "so3lr")
+    (tmp_path / "so3lr.model").write_bytes(b"no weights")
+    with pytest.raises(ConfigurationError, match="another version"):
+        trusted_load(str(tmp_path / "so3lr.model"), "so3lr")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import pickle
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -210,5 +211,10 @@ def trusted_load(path: str, name: str) -> object:
         return torch.load(path, map_location="cpu", weights_only=False)
     except FileNotFoundError:
         raise ConfigurationError(
-            f"The weights of {name!r} are missing: {path} is not there. Install the package anew."
+            f"The weights of {name!r} are missing: {path} is not there."
         ) from None
+    except (pickle.UnpicklingError, AttributeError, ImportError, EOFError, RuntimeError) as error:
+        raise ConfigurationError(
+            f"The weights of {name!r} in {path} cannot be read: {error}. They are damaged, or of "
+            "another version than the package installed."
+        ) from error
