@@ -47,7 +47,7 @@ def monitor(
     level : str, optional
         Of the potential energies; the first of the run by default.
     interval : float, optional
-        Between frames, in fs; needed where the run does not tell its times.
+        Between frames of the file, in fs; for a run that does not tell its times.
     reach : float, optional
         Longest distance of the distributions, in Å.
 
@@ -114,6 +114,9 @@ def monitor(
 def frame_times(run: ConformerSet, interval: float | None = None) -> tuple[np.ndarray, str]:
     """Return the time of each frame and its unit: ``fs``, or ``frame`` where no time is known.
 
+    Frames are counted as in their file, where that is known, so that one that could not be read
+    leaves a gap.
+
     Raises
     ------
     DataError
@@ -127,10 +130,13 @@ def frame_times(run: ConformerSet, interval: float | None = None) -> tuple[np.nd
             f"The frames are of {len(runs)} runs ({', '.join(map(str, runs[:5]))}"
             f"{', …' if len(runs) > 5 else ''}): choose one."
         )
+    counted = run.record.astype(float)
+    if run.record[0] < 0 or (np.diff(run.record) <= 0).any():
+        counted = np.arange(len(run), dtype=float)
     if interval is not None:
-        return np.arange(len(run)) * float(interval), "fs"
+        return counted * float(interval), "fs"
     if not np.isfinite(run.time).all():
-        return np.arange(len(run), dtype=float), "frame"
+        return counted, "frame"
     back = np.flatnonzero(np.diff(run.time) <= 0)
     if len(back):
         k = int(back[0]) + 1

@@ -16,6 +16,7 @@ from ..analysis.monitor import monitor, worst_element
 from ..diversity import ConfigurationError, ConformerSet, DataError, Featurizer
 from ..diversity.descriptors import bound
 from ..diversity.protocols import Verdict
+from ..diversity.tables import Molecules
 from ..sampling.observers import LimitCrossed
 from .comparing import read_set
 from .extrapolating import Progress, fit_reference, score_sets
@@ -97,13 +98,23 @@ class Watched:
         return {"q": found.q, "t2": found.t2}
 
     def frame_score(self, atoms: Atoms) -> float:
-        """Return `worst_element` of one frame, by Q."""
-        bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-        if not np.isfinite(bare.positions).all():
+        """Return `worst_element` of one frame, by Q; infinite where a position is not finite."""
+        if not np.isfinite(atoms.positions).all():
             return float("inf")
-        frame = ConformerSet.from_ase([bare])
-        if not len(frame):
-            raise DataError("One atom alone is no frame whose environments could be judged.")
+        # Not by `from_ase`, which looks for bonds and refuses atoms that overlap.
+        frame = ConformerSet(
+            molecules=Molecules(
+                np.array(["frame"]),
+                charge=np.array([atoms.info.get("charge", 0)]),
+                multiplicity=np.array([atoms.info.get("spin", 1)]),
+            ),
+            molecule=np.zeros(1),
+            numbers=atoms.numbers,
+            positions=atoms.positions,
+            offsets=np.array([0, len(atoms)]),
+            cell=atoms.cell.array[None],
+            pbc=atoms.pbc[None],
+        )
         q = self.scores(frame)["q"]
         return float(worst_element(frame.numbers, frame.offsets, q, limits_of(self.model)["q"])[0])
 

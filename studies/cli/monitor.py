@@ -46,7 +46,7 @@ def monitor(
     limit
         Share of held-out environments of the reference within the limits.
     interval
-        Time between frames, in fs, where the file does not tell times.
+        Time between frames of the file, in fs, where it does not tell times.
     every
         Take every N-th frame.
     run
@@ -78,7 +78,7 @@ def monitor(
             n_components=components,
             level=level,
             limit_level=limit,
-            interval=None if interval is None else interval * every,
+            interval=interval,
             progress=show,
         )
         figures = [] if out is None else keep(found, out, column=column)

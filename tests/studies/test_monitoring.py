@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,11 @@ def test_an_observer_stops_a_run_or_asks_where_it_leaves_the_set(start, watched)
     # The frame score of the observer is that of the finished run.
     scores = [watched.frame_score(atoms) for atoms in stopped.trajectory.to_ase()]
     assert min(scores[-3:]) > watched.frame_limit
+    broken = stopped.trajectory.to_ase()[0]
+    broken.positions[1] = broken.positions[0]  # atoms on each other are scored, far outside
+    assert 10 * watched.frame_limit < watched.frame_score(broken) < np.inf
+    broken.positions[1] = np.nan
+    assert watched.frame_score(broken) == np.inf
     found = watched.scores(stopped.trajectory)
     assert found["q"].shape == found["t2"].shape == (stopped.trajectory.n_atoms,)
     asking = watched.observer(verdict=Verdict.ASK, patience=5)
@@ -133,6 +139,14 @@ def test_a_trajectory_that_ends_within_a_frame_is_named_and_can_be_kept(start, t
     assert len(kept) == 6
     assert "ends after 5 of 9 atoms" in kept.metadata["set_aside"][0]["reason"]
     assert monitor_run(kept).sizes["time"] == 6
+    # A frame that blew up is left out where it is, told, and its time stays free.
+    text[2 * 11 + 3] = re.sub(r"(-?\d+\.\d+)", "nan", text[2 * 11 + 3], count=1)
+    path.write_text("".join(text))
+    rest = read_run(path)
+    assert rest.record.tolist() == [0, 1, 3, 4, 5, 6]
+    assert len(rest.metadata["set_aside"]) == 1
+    untimed = replace(rest, time=None)
+    assert monitor_run(untimed, interval=5.0)["time"].values.tolist() == [0, 5, 15, 20, 25, 30]
 
 
 def test_one_of_several_runs_is_chosen(start, tmp_path) -> None:
