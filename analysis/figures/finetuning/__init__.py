@@ -86,7 +86,7 @@ def draw_finetuning(run: Path, directory: Path, *, column: Column = "single") ->
         figures["force_parity"] = force_parity(points, test_run=label, column=column)
     foreseen = _read(run / "foresight.nc")
     if foreseen is not None:
-        for test_run in tested:
+        for test_run in tested[:2]:
             ending = test_run if test_run != INDEPENDENT else ""
             for draw in (foresight, frame_foresight, risk_coverage):
                 name = "_".join(filter(None, (draw.__name__, ending)))
