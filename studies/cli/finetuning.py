@@ -33,7 +33,8 @@ def finetuning(
     out
         Folder of the study; made if it is not there.
     preset
-        smoke (under a minute), demo (minutes on two cores) or paper (days; sizes of the paper).
+        smoke (under a minute), demo (minutes on two cores), paper (days; sizes of the paper) or
+        released (half an hour of a core: the sets that the paper published).
     config
         YAML file; its keys replace the preset's.
     set
@@ -127,16 +128,21 @@ def differences(results: xr.Dataset) -> list[dict[str, Any]]:
 
 
 def print_models(results: xr.Dataset) -> None:
-    """Print errors of every model on its own run and on the independent set, and what it forgot."""
+    """Print errors of every model on its own run and on the independent set, and what it forgot.
+
+    Of released sets, which have neither, on the frames of each arm.
+    """
     from .console import output, table
 
     rows = models(results)
-    asked = [r for r in rows if r["test_run"] in ("own", "independent")]
+    titles = {"own": "on its own run", "independent": "on runs at the level of the labels"}
+    if "own" not in results["test_run"].values:
+        arms = results["arm"].values.astype(str).tolist()
+        titles |= {arm: f"on unseen frames of the arm {arm}" for arm in arms}
+    asked = [r for r in rows if r["test_run"] in titles]
     forgot = {(r["arm"], r["iteration"]): r for r in rows if r["test_run"] == "original_domain"}
-    for test_run, title in (
-        ("own", "on its own run"),
-        ("independent", "on runs at the level of the labels"),
-    ):
+    for test_run in dict.fromkeys(r["test_run"] for r in asked):
+        title = titles[test_run]
         table(
             ["arm", "iteration", "energy, meV/atom", "force, meV/Å [95 %]", "Q", "coverage",
              "stable, ps", "forgot, meV/Å"],

@@ -4,9 +4,10 @@ The predictions have the layout of `breadth.analysis.finetuning.layout`, as thos
 dynamics of its own. Here ``replicate`` is the seed of a fit and ``test_run`` the arm whose frames
 are tested; ``test_iteration`` and ``test_replicate`` are −1; a model has NaN for frames that it
 trained on. Files tell no times: ``frame`` is the place among the arm's tested frames, and frames
-are told apart by their positions alone. The universal model predicts at its own level, so that its
-energies are off by a constant. Scores are those of a training set, with the features of the
-universal model: they can be had before any fit, and seeds share them.
+are told apart by their positions alone. The universal model predicts at its own level; its
+energies carry the constant by which the labels of all tested frames differ from them on average.
+Scores are those of a training set, with the features of the universal model: they can be had
+before any fit, and seeds share them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import torch
 import xarray as xr
 from safetensors.numpy import load_file, save_file
 
+from ...analysis.finetuning.layout import UNIVERSAL
 from ...diversity.descriptors import bound
 from ...training import TrainingConfig, load_potential, save_potential
 from ...training.refinement import fine_tune
@@ -88,6 +90,8 @@ def gather_released(store: Store, plan: ReleasedPlan, *, level: str) -> xr.Datas
         ids, energies, all_forces = read_predictions(store, model.predictions.key)
         structures = [place[i] for i in ids]
         atoms = _atoms(data.offsets, structures)
+        if model.arm == UNIVERSAL:
+            energies = energies + np.mean(reference.energy[structures] - energies)
         energy[row, structures] = energies
         forces[row, atoms] = all_forces
         if model.scores is not None and store.has(model.scores):

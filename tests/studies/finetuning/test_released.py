@@ -108,6 +108,8 @@ def test_predictions_have_the_layout(study):
     assert predictions["n_frames"].values.tolist() == [0, 10, 9, 9, 10, 9, 9]
     assert predictions["frame"].values.tolist() == [*range(5)] * 3
     assert predictions["test_run"].values.tolist() == [a for a in arms for _ in range(5)]
+    off = predictions["energy"].values[0] - predictions["energy_reference"].values
+    assert abs(off.mean()) < 1e-9 < off.std()
     error = results["force_mae"].sel(arm="naive", iteration=2, test_run="nonperiodic")
     assert (error > 0).all()
     assert np.isnan(results["force_mae"].sel(arm="naive", iteration=2, test_run="naive")).all()
@@ -162,6 +164,15 @@ def test_a_finished_study_is_read(study, asked, monkeypatch):
     monkeypatch.setattr(released, "process_pool", None)
     again = run_finetuning(asked, out)
     np.testing.assert_array_equal(again["force_mae"].values, results["force_mae"].values)
+
+
+def test_printed(study, capsys):
+    from breadth.studies.cli.finetuning import print_models
+
+    print_models(study[1])
+    printed = capsys.readouterr().out
+    for arm in ("naive", "periodic", "nonperiodic"):
+        assert f"on unseen frames of the arm {arm}" in printed
 
 
 def test_dry_run(asked):
