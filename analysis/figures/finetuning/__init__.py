@@ -36,6 +36,9 @@ __all__ = [
     "risk_coverage",
 ]
 
+#: What each of these figures needs to know.
+_FORESIGHT = {foresight: "spearman", frame_foresight: "frame_spearman", risk_coverage: "risk"}
+
 
 def draw_finetuning(run: Path, directory: Path, *, column: Column = "single") -> list[Path]:
     """Draw every figure of a study that its folder has data for, and write each as PDF and PNG.
@@ -88,9 +91,10 @@ def draw_finetuning(run: Path, directory: Path, *, column: Column = "single") ->
     if foreseen is not None:
         for test_run in tested[:2]:
             ending = test_run if test_run != INDEPENDENT else ""
-            for draw in (foresight, frame_foresight, risk_coverage):
+            for draw, of in _FORESIGHT.items():
                 name = "_".join(filter(None, (draw.__name__, ending)))
-                figures[name] = draw(foreseen, test_run=test_run, column=column)
+                if foreseen[of].sel(test_run=test_run).notnull().any():
+                    figures[name] = draw(foreseen, test_run=test_run, column=column)
     if training is not None:
         figures["components"] = components(set_growth(training, predictions), column=column)
     written: list[Path] = []

@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from ..style import GREY, MILLI, Column, new_figure, panel_letters, paper
-from .look import arm_handles, arm_look, arms_in_order, legend_below, test_run_label
+from .look import arm_handles, arm_look, arms_in_order, legend_below, say, test_run_label
 
 
 def energy_histograms(bins: xr.Dataset, *, column: Column = "single") -> Figure:
@@ -51,6 +51,8 @@ def energy_histograms(bins: xr.Dataset, *, column: Column = "single") -> Figure:
                 ends = part["residual_interval"].values * MILLI
                 lower.vlines(x, *ends.T, color=colour, lw=0.7, zorder=2)
                 lower.plot(x, residual, color=colour, marker=marker, ms=2.4, lw=0.8, zorder=3)
+            if not of["residual"].notnull().any():
+                say(lower, "too few frames")
             lower.set_xlabel("Energy (meV/atom)")
         values = bins["residual"].values * MILLI
         most = 1.6 * np.nanmax(np.abs(values))

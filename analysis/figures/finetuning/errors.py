@@ -58,7 +58,7 @@ def energy_residuals(
                 shade = "black" if results["iteration"].values[i] == 0 else colour
                 axes.vlines(x, low, high, color=shade, lw=0.7, zorder=2)
                 axes.vlines(x, lower, upper, color=shade, lw=3.2, zorder=3)
-                axes.plot(x, middle, "o", ms=1.8, color="white", zorder=4)
+                axes.plot(x, middle, "o", ms=2.4, mfc="white", mec=shade, mew=0.6, zorder=4)
             axes.set_title(name, fontsize=7.5, color=colour, pad=10)
             for i, value in zip(results["iteration"].values, rms.sel(arm=arm).values, strict=True):
                 if np.isfinite(value):

@@ -16,6 +16,7 @@ from .look import (
     arms_in_order,
     detector_label,
     legend_below,
+    say,
     test_run_label,
 )
 
@@ -113,9 +114,7 @@ def _forest(
     axes.set_xlim(low - 0.03, high + 0.03)
     axes.set_xticks([none, high], [f"{none:g}", f"{high:g}"])
     if not np.isfinite(part[name].values).any():
-        axes.text(
-            0.5, 0.5, "too few", ha="center", va="center", transform=axes.transAxes, color=GREY
-        )
+        say(axes, "too few")
         return
     axes.axvline(none, color=GREY, lw=0.6, zorder=1)
     for k, arm in enumerate(arms):
@@ -173,6 +172,8 @@ def risk_coverage(
                 curve = risk.sel(element=element, detector=detector)
                 axes.plot(kept, curve, color=CYCLE[k % len(CYCLE)], ls=_STYLES[k % len(_STYLES)])
             axes.set_title(element, fontsize=7.5)
+            if not np.isfinite(risk.sel(element=element)).any():
+                say(axes, "too few")
         for i in range(len(elements)):
             if i + across >= len(elements):
                 panels[i].tick_params(labelbottom=True)

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from ...finetuning.layout import INDEPENDENT, UNIVERSAL
 from ...finetuning.runs import OTHER_ARMS, OWN
-from ..style import CYCLE, Column, words
+from ..style import CYCLE, GREY, Column, words
 
 SKY, BLUE, GREEN, RED, ORANGE, PINK, BLACK, _ = CYCLE
 #: Name, colour and marker, in the order in which arms are drawn.
@@ -94,6 +94,11 @@ def frame_ticks(axes: Axes, results: xr.Dataset) -> None:
         label = "Training frames"
     axes.set_xticks(iterations, labels)
     axes.set_xlabel(label)
+
+
+def say(axes: Axes, text: str) -> None:
+    """Say in a panel why nothing is drawn in it."""
+    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color=GREY)
 
 
 def beside(count: int, column: Column) -> tuple[int, int]:
