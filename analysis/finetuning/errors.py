@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from ..bootstrap import CrossedBootstrap
+from .differences import paired_differences
 from .intervals import Ratio, interval
 from .layout import ORIGINAL_DOMAIN, UNIVERSAL, check_finetuning
 from .runs import OWN, Tested, TestRuns
@@ -72,8 +73,8 @@ def finetuning_errors(
         ``energy_residual_quantile`` (…, quantile); ``force_mae_original_domain`` (arm, iteration,
         replicate); each of these with ``NAME_interval`` (…, bound) for the mean over replicates,
         but quantiles. ``force_mae_difference`` (arm, other, iteration, test_run) and its interval
-        are paired by replicate: negative where the arm is better than the other. NaN: no such
-        model or run.
+        are paired by replicate, on the frames that both were tested on: negative where the arm is
+        better than the other. NaN: no such model or run.
 
     Raises
     ------
@@ -123,7 +124,11 @@ def finetuning_errors(
         name = "force_mae_original_domain"
         results[name] = (DIMS[:3], values[..., 0])
         results[f"{name}_interval"] = (("arm", "iteration", "bound"), bounds[:, :, 0])
-    _differences(results, quantities["force_mae"], tests, bootstrap)
+    results.coords["other"] = ("other", tests.arms)
+    values, bounds = paired_differences(tests, quantities["force_mae"].make, bootstrap)
+    pairs = ("arm", "other", "iteration", "test_run")
+    results["force_mae_difference"] = (pairs, values)
+    results["force_mae_difference_interval"] = ((*pairs, "bound"), bounds)
     if runs is not None:
         _stability(results, runs)
     if "n_frames" in predictions:
@@ -197,44 +202,6 @@ def _table(
         )
         bounds[a, i, t] = np.clip(ends, 0.0, 1.0) if quantity.bounded else ends
     return values, bounds
-
-
-def _differences(
-    results: xr.Dataset, quantity: _Quantity, tests: TestRuns, bootstrap: CrossedBootstrap
-) -> None:
-    """Add the paired differences of arms, on the same frames or on each one's own run."""
-    results.coords["other"] = ("other", tests.arms)
-    n = len(tests.arms)
-    shape = n, n, len(tests.iterations), len(results["test_run"])
-    values, bounds = np.full(shape, np.nan), np.full((*shape, 2), np.nan)
-    for (a, arm), (i, iteration), (t, test_run) in _cells(tests, tests.names):
-        for b in range(a + 1, n):
-            pair = [
-                {
-                    one.replicate: quantity.make(one, tests.blocks(one.structures, test_run))
-                    for one in tests.tested(which, iteration, test_run)
-                }
-                for which in (arm, tests.arms[b])
-            ]
-            both = sorted(set(pair[0]) & set(pair[1]))
-            if not both:
-                continue
-            ours, theirs = ([of[r] for r in both] for of in pair)
-            gaps = [x.value() - y.value() for x, y in zip(ours, theirs, strict=True)]
-            low, high = interval(
-                ours,
-                shared=tests.shared(test_run),
-                positive=True,
-                bootstrap=bootstrap,
-                against=theirs,
-            )
-            values[a, b, i, t] = np.mean(gaps)
-            bounds[a, b, i, t] = low, high
-            values[b, a, i, t] = -values[a, b, i, t]
-            bounds[b, a, i, t] = -high, -low
-    dims = ("arm", "other", "iteration", "test_run")
-    results["force_mae_difference"] = (dims, values)
-    results["force_mae_difference_interval"] = ((*dims, "bound"), bounds)
 
 
 def _quantiles(results: xr.Dataset, tables: StructureTables, tests: TestRuns) -> xr.Variable:

@@ -36,7 +36,7 @@ def arm_differences(results: xr.Dataset, *, column: Column = "single") -> Figure
 
     Differences of the force MAE, paired by replicate of the dynamics, with 95 % intervals; those
     that are far wider than the differences are cut. Both are tested on the same frames, but for
-    each one's own run; the other arms' runs stand in where a study has neither.
+    each one's own run; runs of third arms stand in where a study has none of the others.
 
     Parameters
     ----------
