@@ -75,12 +75,14 @@ def verdict(found: xr.Dataset) -> str:
             f"{found.attrs['mean_coverage']:.0%} of the run's environments lie within the limits "
             f"that hold {level:.0%} of the reference's held-out ones."
         )
-        above = found["frame_score"].values > (np.inf if limit is None else limit)
-        if above.any():
+        if limit is not None:
+            above = found["frame_score"].values > limit
             first = found["time"].values[above.argmax()]
             said.append(
                 f"{above.mean():.0%} of its frames lie outside, the first at {frame}{first:g}"
-                f"{unit}."
+                f"{unit}; of the reference's held-out frames {1 - level:.0%} do."
+                if above.any()
+                else "None of its frames lies outside."
             )
     if "no_events" not in found.attrs:
         kept = ~found["event_coordination"].values
