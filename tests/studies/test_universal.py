@@ -1,12 +1,14 @@
 """Universal potentials by name, wherever a potential's folder can stand."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ase.build import molecule
 
 from breadth.diversity import ConfigurationError, ConformerSet, Labels, write
+from breadth.studies.cli.potentials import evaluate
 from breadth.studies.registry import featurizer, potential_and_facts
 from breadth.studies.single import evaluate_potential
 from breadth.training import predict
@@ -53,10 +55,11 @@ def test_neither_name_nor_folder():
         featurizer("model:so3")
 
 
-def test_command_line(alcohols, tmp_path, run_breadth):
+def test_command_line(alcohols, tmp_path, capsys):
     potential, _ = potential_and_facts("so3lr")
     file = tmp_path / "alcohols.extxyz"
     write(alcohols.with_level("so3lr", predict(potential, alcohols)), file)
-    found = json.loads(run_breadth("evaluate", "so3lr", file, "--json").stdout)
+    evaluate(Path("so3lr"), file, json=True)
+    found = json.loads(capsys.readouterr().out)
     assert found["potential"] == "so3lr"
     assert found["force_mae"] < 1e-4
