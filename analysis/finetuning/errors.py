@@ -70,11 +70,12 @@ def finetuning_errors(
         last model); all of one replicate. ``energy_residual``, ``energy_offset``,
         ``energy_spread``, ``force_mae``, ``q_residual``, ``coverage``, ``stability_time``;
         ``force_mae_element`` and ``relative_force_mae_element`` (…, element);
-        ``energy_residual_quantile`` (…, quantile); ``force_mae_original_domain`` (arm, iteration,
-        replicate); each of these with ``NAME_interval`` (…, bound) for the mean over replicates,
-        but quantiles. ``force_mae_difference`` (arm, other, iteration, test_run) and its interval
-        are paired by replicate, on the frames that both were tested on: negative where the arm is
-        better than the other. NaN: no such model or run.
+        ``force_mae_original_domain`` (arm, iteration, replicate); each of these with
+        ``NAME_interval`` (…, bound) for the mean over replicates. ``n_structures``, those tested
+        on, and ``energy_residual_quantile`` (…, quantile) have none. ``force_mae_difference``
+        (arm, other, iteration, test_run) and its interval are paired by replicate, on the frames
+        that both were tested on: negative where the arm is better than the other. NaN: no such
+        model or run.
 
     Raises
     ------
@@ -119,6 +120,7 @@ def finetuning_errors(
         results[name] = ((*DIMS, "element"), of_elements[0])
         results[f"{name}_interval"] = ((*_BOUNDS[:3], "element", "bound"), of_elements[1])
     results["energy_residual_quantile"] = _quantiles(results, tables, tests)
+    results["n_structures"] = (DIMS, _counts(results, tests))
     if (predictions["test_run"].values.astype(str) == ORIGINAL_DOMAIN).any():
         values, bounds = _table(quantities["force_mae"], tests, [ORIGINAL_DOMAIN], bootstrap)
         name = "force_mae_original_domain"
@@ -212,6 +214,14 @@ def _quantiles(results: xr.Dataset, tables: StructureTables, tests: TestRuns) ->
             residual = tables.residual[one.model, one.structures]
             values[a, i, one.replicate, t] = np.quantile(residual, QUANTILES)
     return xr.Variable(dims, values)
+
+
+def _counts(results: xr.Dataset, tests: TestRuns) -> np.ndarray:
+    count = np.zeros([results.sizes[d] for d in DIMS], dtype=np.int64)
+    for (a, arm), (i, iteration), (t, test_run) in _cells(tests, tests.names):
+        for one in tests.tested(arm, iteration, test_run):
+            count[a, i, one.replicate, t] = len(one.structures)
+    return count
 
 
 def _stability(results: xr.Dataset, runs: xr.Dataset) -> None:

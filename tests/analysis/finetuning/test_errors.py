@@ -39,6 +39,7 @@ def test_errors_are_those_of_the_frames_that_test_a_model(predictions, results, 
     assert float(cell["energy_offset"]) == pytest.approx(residual.mean())
     assert float(cell["energy_spread"]) == pytest.approx(residual.std(ddof=1))
     atoms = np.repeat(rows, one["n_atoms"].values)
+    assert int(cell["n_structures"]) == rows.sum()
     error = np.abs(one["forces"] - one["forces_reference"]).values[atoms]
     size, numbers = (
         np.abs(one["forces_reference"].values[atoms]),
