@@ -60,9 +60,8 @@ def test_a_run_like_the_reference_is_covered_and_a_hotter_one_is_not(start, watc
         run = simulated(start, seed=2, kelvin=kelvin, n=70).recorded.select(np.arange(20, 71))
         found.append(watch(run, scores=watched.scores(run), limits=limits))
     cold, warm = found
-    # Frames are correlated: held-out limits hold 95 % of the environments, give or take.
-    assert 0.88 < cold.attrs["mean_coverage"] <= 1.0
-    assert warm.attrs["mean_coverage"] < cold.attrs["mean_coverage"] - 0.2
+    # Of seven seeds 0.90 … 1.00 and 0.73 … 0.82: chaos may turn one run into another.
+    assert warm.attrs["mean_coverage"] < 0.86 < cold.attrs["mean_coverage"] <= 1.0
     above = [float((one["frame_score"] > watched.frame_limit).mean()) for one in found]
     assert above[0] < 0.25 < above[1]
     assert abs(cold.attrs["mean_temperature"] - 300) < 4 * cold.attrs["mean_temperature_error"]
