@@ -34,6 +34,8 @@ def fit_reference(
 ) -> ExtrapolationModel:
     """Fit to all environments of sets, whose frames are described once.
 
+    A frame that is there twice counts twice, and both copies are held out together.
+
     Parameters
     ----------
     reference : sequence of ConformerSet
@@ -45,7 +47,9 @@ def fit_reference(
         Of `ExtrapolationModel.fit`.
     """
     rows = _rows(reference, featurizer, "reference", progress)
-    return ExtrapolationModel.fit(rows, _numbers(reference), _frames(reference), **options)
+    frame = np.unique(_ids(reference), return_inverse=True)[1]
+    frame = np.repeat(frame, np.concatenate([one.counts for one in reference]))
+    return ExtrapolationModel.fit(rows, _numbers(reference), frame, **options)
 
 
 def score_sets(
@@ -119,7 +123,7 @@ def extrapolate(
     scores = score_sets(model, evaluation, featurizer, unknown=unknown, progress=progress)
     numbers = _numbers(evaluation)
     outside = {name: model.beyond(scores, numbers, name) for name in ("q", "t2")}
-    ours, theirs = (np.concatenate([one.id for one in sets]) for sets in (reference, evaluation))
+    ids = {"reference": _ids(reference), "evaluation": _ids(evaluation)}
     content: dict[str, Any] = {
         "descriptor": described,
         "n_components": n_components,
@@ -127,10 +131,14 @@ def extrapolate(
         "n_folds": n_folds,
         "explained_variance_ratio": model.components.explained_variance_ratio_.tolist(),
         "sets": {
-            name: {"n_frames": sum(map(len, sets)), "n_environments": len(_numbers(sets))}
+            name: {
+                "n_frames": len(ids[name]),
+                "n_distinct": len(np.unique(ids[name])),
+                "n_environments": len(_numbers(sets)),
+            }
             for name, sets in (("reference", reference), ("evaluation", evaluation))
         },
-        "shared_frames": len(np.intersect1d(ours, theirs)),
+        "shared_frames": len(np.intersect1d(ids["reference"], ids["evaluation"])),
         "elements": _by_element(model, _numbers(reference), scores, numbers, outside),
         "outside": {
             name: {"share": float(one.mean()), "interval": _interval(one, _frames(evaluation))}
@@ -250,6 +258,10 @@ def _described(featurizer: Featurizer, name: str) -> dict[str, Any]:
 
 def _numbers(sets: Sequence[ConformerSet]) -> np.ndarray:
     return np.concatenate([one.numbers for one in sets]).astype(np.int64)
+
+
+def _ids(sets: Sequence[ConformerSet]) -> np.ndarray:
+    return np.concatenate([one.id for one in sets])
 
 
 def _frames(sets: Sequence[ConformerSet]) -> np.ndarray:

@@ -92,9 +92,10 @@ def _print(content: dict[str, Any]) -> None:
     from .console import output, table
 
     for name, one in content["sets"].items():
+        twice = one["n_frames"] - one["n_distinct"]
         output().print(
-            f"{name}: {one['n_frames']:,} frames, {one['n_environments']:,} environments "
-            f"({', '.join(content['files'][name])})",
+            f"{name}: {one['n_frames']:,} frames{f', {twice:,} of them copies' if twice else ''}, "
+            f"{one['n_environments']:,} environments ({', '.join(content['files'][name])})",
             soft_wrap=True,
             markup=False,
         )

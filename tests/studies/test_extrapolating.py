@@ -80,6 +80,16 @@ def test_elements_that_the_reference_lacks(cold):
     assert found["elements"]["O"]["reason"] == "the evaluation has no such atom"
 
 
+def test_copies_are_held_out_together(cold):
+    """Each frame's copy, in another block, would make held-out frames look like fitted ones."""
+    once, _ = extrapolate([cold], [cold])
+    twice, _ = extrapolate([cold, cold], [cold])
+    assert twice["sets"]["reference"]["n_distinct"] == 60
+    for symbol in "HCO":
+        ours, theirs = (c["elements"][symbol]["q"]["held_out"]["mean"] for c in (once, twice))
+        assert theirs == pytest.approx(ours, rel=0.01)
+
+
 def test_fewer_frames_than_components_are_told(cold):
     with pytest.raises(ShortageError, match="4 frames, too few for 5 components"):
         extrapolate([cold.select(np.arange(4))], [cold])
@@ -125,7 +135,12 @@ def test_golden_figures_of_the_choline_sets(run_breadth):
     np.testing.assert_allclose(
         found["explained_variance_ratio"], [0.2300, 0.1882, 0.1164, 0.0859, 0.0686], atol=1e-4
     )
-    assert found["sets"]["reference"] == {"n_frames": 100, "n_environments": 19700}
+    # All of ft1 is in naive/50.
+    assert found["sets"]["reference"] == {
+        "n_frames": 100,
+        "n_distinct": 90,
+        "n_environments": 19700,
+    }
     assert set(found["elements"]) == {"H", "Li", "C", "N", "O", "Cl", "Co"}
     for one in found["elements"].values():
         for name in ("q", "t2"):
