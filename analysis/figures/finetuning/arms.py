@@ -112,13 +112,16 @@ def element_errors(
         panels[1].set_ylabel("÷ mean |force| (%)")
         panel_letters(panels)
         panels[0].set_title(test_run_label(test_run), fontsize=7.5)
-        legend_below(figure, arm_handles([UNIVERSAL, *arms]), column)
+        shown = arms if test_run == OTHER_ARMS else [UNIVERSAL, *arms]
+        legend_below(figure, arm_handles(shown), column)
     return figure
 
 
 def _elements(axes: Axes, of: xr.Dataset, name: str, arms: list[str], factor: float) -> None:
     elements = [chemical_symbols[z] for z in of["element"].values]
     cells = [(UNIVERSAL, arms[0], 0), *((arm, arm, -1) for arm in arms)]
+    if str(of["test_run"].values) == OTHER_ARMS:  # for the universal model no set of its own
+        cells = cells[1:]
     highest = 0.0
     for k, (label, arm, iteration) in enumerate(cells):
         _, colour, marker = arm_look(label)

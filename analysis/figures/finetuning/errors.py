@@ -130,7 +130,8 @@ def errors(results: xr.Dataset, *, column: Column = "single") -> Figure:
             panels[count - 1].set(ylabel="Stable for (ps)", ylim=(0, None))
         for axes in panels[:count]:
             frame_ticks(axes, results)
-        panel_letters(panels[:count])
+        if count > 1:
+            panel_letters(panels[:count])
         legend_below(figure, arm_handles(arms), column)
     return figure
 

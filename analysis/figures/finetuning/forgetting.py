@@ -136,5 +136,6 @@ def coverage(results: xr.Dataset, *, column: Column = "single") -> Figure:
         ]
         level = Line2D([], [], color=GREY, lw=0.6, ls=(0, (5, 2)), label="95 %: held-out atoms")
         legend_below(figure, [*colours, *marks, level], column)
-        panel_letters(panels.tolist())
+        if len(kinds) > 1:
+            panel_letters(panels.tolist())
     return figure
