@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ...sampling.dynamics import DynamicsSettings
-from ...training import TrainingConfig
-from ...training.refinement import FINE_TUNING
+from ...training import PRETRAINED, TrainingConfig
+from ...training.refinement import FINE_TUNING, UNIVERSAL_TUNING
 from ..units import Unit
 from .evaluating import evaluated_unit
 from .exploring import INDEPENDENT, TEST, exploration_unit
@@ -193,7 +193,8 @@ def _test(asked: FinetuningConfiguration, work: Work) -> None:
 
 def fit_cost(asked: FinetuningConfiguration, n_frames: int) -> float:
     """Return the estimated seconds of one fit."""
-    training = TrainingConfig(**(FINE_TUNING.model_dump() | asked.fine_tuning.training))
+    base = UNIVERSAL_TUNING if asked.potential in PRETRAINED else FINE_TUNING
+    training = TrainingConfig(**(base.model_dump() | asked.fine_tuning.training))
     structures = min(training.batch_size, n_frames)
     structures += min(training.batch_size, asked.fine_tuning.replay)
     return 2.0 + training.n_updates * structures * SECONDS["update"]

@@ -195,3 +195,22 @@ def test_a_system_that_the_model_was_not_made_for_is_refused_before_any_run(
     with pytest.raises(DataError, match="Si"):
         carried_out(asked, tmp_path / "silane")
     assert not list((tmp_path / "silane").glob("units/exploration-*"))
+
+
+def test_a_model_that_teaches_itself_is_never_wrong_before_it_learns(
+    configuration, carried_out, tmp_path, universal
+):
+    asked = configuration(
+        f"engine='model:{universal}'", "arms=[naive]", "replicates=1", "n_frames=[4]",
+        "fine_tuning.replay=2",
+    )  # fmt: skip
+    results = carried_out(asked, tmp_path / "taught")
+    errors = results.sel(arm="naive", replicate=0)
+    for test_run in ("own", "independent"):
+        before = errors.sel(iteration=0, test_run=test_run)
+        assert float(before["force_mae"]) < 1e-4
+        assert float(before["energy_residual"]) < 1e-4
+        # A few updates on one's own labels, with replay, change little.
+        assert float(errors["force_mae"].sel(iteration=1, test_run=test_run)) < 0.5
+    unit = next((tmp_path / "taught" / "units").glob("fine_tuned-*/unit.json"))
+    assert json.loads(unit.read_text())["parameters"]["replay"] == 2
