@@ -308,18 +308,32 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
         Example: `breadth study refinement --preset demo --models runs/demo --out runs/refined`""",
     ),
+    "finetuning": (
+        "finetuning",
+        """Fine-tune a universal potential on frames of its dynamics, sampled in different ways.
+
+        Naive, periodic, nonperiodic and chosen frames, at equal numbers of frames, labels and
+        simulated time, in replicates of the dynamics; each model is tested on its own run, on
+        those of the others and on runs at the level of the labels. Killed and started again, it
+        goes on from where it was.
+
+        Example: `breadth study finetuning --preset smoke --out runs/finetuning-smoke`
+
+        Example: `breadth study finetuning --preset demo --out runs/finetuning --dry-run`""",
+    ),
 }
 #: Commands that stand in a group; all others stand by themselves.
 GROUPS = {
     "tradeoff": study,
     "refinement": study,
+    "finetuning": study,
     "test-time": refine,
     "radius": refine,
     "write": jobs,
     "collect": jobs,
 }
 #: Commands that keep what they have finished, and go on from it.
-RESUMED = frozenset(("pool", "label", "train", "finetune", "tradeoff", "refinement"))
+RESUMED = frozenset(("pool", "label", "train", "finetune", "tradeoff", "refinement", "finetuning"))
 
 for name, (module, text) in COMMANDS.items():
     place = f"{__package__}.{module}" if ":" in module else f"{__package__}.{module}:{name}"
