@@ -12,7 +12,7 @@ from breadth.studies.single import TrainConfiguration, evaluate_potential, train
 from breadth.studies.tuning import TuneConfiguration, hold_out, tune
 from breadth.training import TrainingConfig, load_potential, predict
 
-QUICK = TuneConfiguration(training={"n_updates": 20, "device": "cpu"})
+QUICK = TuneConfiguration(training={"n_updates": 12, "device": "cpu"})
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     asked = TrainConfiguration(
         potential={"name": "painn", "n_features": 16, "n_layers": 2},
-        training=TrainingConfig(n_updates=80, device="cpu"),
+        training=TrainingConfig(n_updates=60, device="cpu"),
     )
     train_potential(known, folder, asked, level="gfn2")
     new = data.with_level("stiff", stiff).select(data.molecule >= 3)
@@ -88,24 +88,20 @@ def test_frames_of_few_molecules_are_held_out_at_the_end(world):
 def test_a_test_set_and_nothing_held_out(world):
     new, _, folder = world
     test, rest = new.select(new.molecule == 4), new.select(new.molecule < 4)
-    told = tune(str(folder), rest, test=test, what="heads", configuration=QUICK)
+    # No labels of the original level: its own predictions are replayed.
+    told = tune(str(folder), rest, test=test, replay=new, configuration=QUICK)
     assert (told["held_out_by"], told["n_train"], told["n_held_out"]) == ("test set", 32, 8)
-    assert told["forgetting"] is told["potential"] is None
-    with pytest.raises(DataError, match="8 of 8 conformers of the test set"):
-        tune(str(folder), new, test=test, configuration=QUICK)
-    all_of_it = QUICK.model_copy(update={"held_out": 0.0})
-    told = tune(str(folder), rest, what="heads", configuration=all_of_it)
-    assert told["after"] is None
-    assert told["n_train"] == len(rest)
-
-
-def test_without_labels_of_the_original_level_its_own_predictions_are_replayed(world):
-    new, _, folder = world
-    told = tune(str(folder), new, replay=new, configuration=QUICK)
+    assert told["potential"] is None
     lost = told["forgetting"]
     assert lost["reference"] == "untouched"
     assert lost["before"] == 0
     assert lost["after"] > 0
+    with pytest.raises(DataError, match="8 of 8 conformers of the test set"):
+        tune(str(folder), new, test=test, configuration=QUICK)
+    all_of_it = QUICK.model_copy(update={"held_out": 0.0})
+    told = tune(str(folder), rest, what="heads", configuration=all_of_it)
+    assert told["after"] is told["forgetting"] is None
+    assert told["n_train"] == len(rest)
 
 
 def test_options_that_are_none(world):

@@ -26,10 +26,12 @@ FINE_TUNING = TrainingConfig(
 )
 
 #: Of universal potentials, by a sweep on molecules that no test of ours uses: see
-#: docs/fine_tuning.md. Many small batches teach more than few large ones; above 2e-3 it is worse.
+#: docs/fine_tuning.md. Many small batches teach more than few large ones.
 UNIVERSAL_TUNING = FINE_TUNING.model_copy(
     update={"n_updates": 400, "batch_size": 8, "learning_rate": 5e-4}
 )
+#: Their learning rates where less than all weights move.
+RATES = {"heads": 3e-3, "last": 1e-3, "low_rank": 2e-3}
 
 
 def fine_tune(
@@ -122,7 +124,10 @@ def fine_tuning_config(potential: Potential, what: str = "all") -> TrainingConfi
     what : str
         See :func:`fine_tune`.
     """
-    return UNIVERSAL_TUNING if isinstance(potential, PretrainedPotential) else FINE_TUNING
+    if not isinstance(potential, PretrainedPotential):
+        return FINE_TUNING
+    rate = RATES.get(what.partition(":")[0], UNIVERSAL_TUNING.learning_rate)
+    return UNIVERSAL_TUNING.model_copy(update={"learning_rate": rate})
 
 
 def what_moves(potential: Potential, what: str) -> tuple[list[str], int | None]:

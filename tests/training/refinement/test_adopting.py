@@ -22,7 +22,7 @@ from breadth.training.refinement import (
 )
 
 SMALL = {"name": "painn", "n_features": 16, "n_layers": 2, "n_basis": 4, "cutoff": 8.0}
-SHORT = FINE_TUNING.model_copy(update={"n_updates": 40, "device": "cpu"})
+SHORT = FINE_TUNING.model_copy(update={"n_updates": 20, "device": "cpu"})
 #: What the new level's atoms have more than those of the level that the head was learnt at, eV.
 MORE = {1: 5.0, 6: -300.0, 8: 70.0}
 
@@ -37,7 +37,7 @@ def world(make_toy, learnt):
     """Make a potential of `springs`, and labels of `stiff`: forces 1.1 times, other atoms."""
     data = make_toy()
     if not learnt:
-        config = TrainingConfig(n_updates=60, batch_size=6, device="cpu")
+        config = TrainingConfig(n_updates=40, batch_size=6, device="cpu")
         learnt["it"] = fit(SMALL, data, level="springs", train=np.arange(36), config=config)
     labels = data.labels("springs")
     more = np.bincount(data.atom_conformer, [MORE[int(z)] for z in data.numbers])
