@@ -93,6 +93,7 @@ def check(asked: FinetuningConfiguration) -> None:
     if asked.released is None:  # there it names the level of the files
         label_engine(asked.engine)
     featurizer(asked.descriptor)
+    potential(asked.potential)
     try:
         TrainingConfig(**(FINE_TUNING.model_dump() | asked.fine_tuning.training))
     except ValueError as error:

@@ -187,6 +187,23 @@ def test_frames_far_from_what_is_known_score_higher(universal, studied):
     assert np.median(scores) > np.median(near)
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("potential=so4lr", "neither the folder of a potential nor the name"),
+        ("engine=gfn3", "no label engine 'gfn3'"),
+        ("descriptor=spoa", "no featurizer 'spoa'"),
+        ("fine_tuning.training={n_updates: 0}", "n_updates"),
+    ],
+)
+def test_a_name_that_is_unknown_leaves_no_folder(
+    configuration, carried_out, tmp_path, override, message
+):
+    with pytest.raises(ConfigurationError, match=message):
+        carried_out(configuration(override), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_system_that_the_model_was_not_made_for_is_refused_before_any_run(
     configuration, carried_out, tmp_path
 ):
