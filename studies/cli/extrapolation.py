@@ -45,7 +45,7 @@ def extrapolation(
     unknown
         What becomes of elements that the reference lacks: an error, or environments outside.
     out
-        Folder for the model: components and limits, for `breadth monitor` and other programs.
+        Folder for the components and limits, as `ExtrapolationModel.load` reads them.
     identity
         How records are told to be of one molecule: auto, identifier, ordered, graph or formula.
     skip_bad
