@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from ..style import CYCLE, Column, log_axis, new_figure, paper, round_ticks, save, spaced
+from .look import legend_below
 
 SKY, BLUE, GREEN, RED, ORANGE, PINK, BLACK, _ = CYCLE
 _LIGHT = "#c8c8c8"
@@ -98,7 +97,7 @@ def score_over_time(found: xr.Dataset, score: str, *, column: Column = "single")
         ]
         if _event_times(found).size:
             handles.append(_event_handle())
-        _legend(figure, handles, column)
+        legend_below(figure, handles, column)
     return figure
 
 
@@ -145,7 +144,7 @@ def state_over_time(found: xr.Dataset, *, column: Column = "single") -> Figure:
         if _event_times(found).size:
             handles.append(_event_handle())
         if handles:
-            _legend(figure, handles, column)
+            legend_below(figure, handles, column)
     return figure
 
 
@@ -189,10 +188,10 @@ def distances(found: xr.Dataset, which: str, *, column: Column = "single") -> Fi
         _label_last_row(panels, column, "Distance (Å)")
         periodic = which == "radial" and found.attrs.get("radial") == "g(r)"
         figure.supylabel("g(r)" if periodic else "Density (1/Å)", fontsize=7.5)
-        handles: list[Any] = [Line2D([], [], color=BLUE, lw=0.8, label="run")]
+        handles = [Line2D([], [], color=BLUE, lw=0.8, label="run")]
         if theirs is not None:
-            handles.append(Patch(color=_LIGHT, lw=0, label="reference"))
-        _legend(figure, handles, column)
+            handles.append(Line2D([], [], color=_LIGHT, lw=5, label="reference"))
+        legend_below(figure, handles, column)
     return figure
 
 
@@ -219,6 +218,8 @@ def _log_height(axes: Axes, mean: np.ndarray, most: np.ndarray, limit: float) ->
         return
     low, high = float(seen.min()) / 1.15, float(seen.max()) * 1.15
     ticks = round_ticks(low, high)
+    roundest = [tick for tick in ticks if f"{tick:.2e}"[:4] in ("1.00", "2.00", "5.00")]
+    ticks = roundest if len(roundest) > 1 else ticks
     log_axis(axes, "y", low, high, spaced(ticks, max(1.12, (high / low) ** 0.28)))
 
 
@@ -251,10 +252,16 @@ def _whole(axes: Axes, time: np.ndarray) -> None:
         axes.set_xlim(time[0], time[-1])
 
 
+def _across(n: int, column: Column) -> int:
+    """Return how many panels stand beside each other, so that rows are as full as they can be."""
+    rows = -(-n // _ACROSS[column])
+    return -(-n // rows)
+
+
 def _panels(
     n: int, column: Column, height: float, *, sharex: bool = True
 ) -> tuple[Figure, list[Axes]]:
-    across = min(n, _ACROSS[column])
+    across = _across(n, column)
     rows = -(-n // across)
     figure = new_figure(column, height * rows + 0.6)
     grid = figure.subplots(rows, across, squeeze=False, sharex=sharex).ravel()
@@ -266,17 +273,9 @@ def _panels(
 
 
 def _label_last_row(panels: Sequence[Axes], column: Column, label: str) -> None:
-    across = min(len(panels), _ACROSS[column])
+    across = _across(len(panels), column)
     for axes in panels[(len(panels) - 1) // across * across :]:
         axes.set_xlabel(label)
-
-
-def _legend(figure: Figure, handles: Sequence[Any], column: Column) -> None:
-    figure.legend(
-        handles=list(handles), loc="outside lower center", frameon=False, fontsize=6.5,
-        ncols=len(handles) if column == "double" else min(len(handles), 2), handlelength=2.0,
-        columnspacing=1.2,
-    )  # fmt: skip
 
 
 __all__ = ["distances", "draw_trajectory", "score_over_time", "state_over_time"]
