@@ -12,7 +12,7 @@ import xarray as xr
 from ase import units
 from ase.data import atomic_masses, chemical_symbols
 
-from ..diversity import ConformerSet, DataError
+from ..diversity import ConfigurationError, ConformerSet, DataError
 from .close_pairs import WIDTH, ClosePairs, close_pairs, element_pair
 from .trajectories import correlated_mean, distance_histogram, energy_drift, hr_error
 
@@ -121,6 +121,8 @@ def frame_times(run: ConformerSet, interval: float | None = None) -> tuple[np.nd
     ------
     DataError
         If there is no frame, times do not rise, or frames are of several runs.
+    ConfigurationError
+        If the interval is not a positive number.
     """
     if not len(run):
         raise DataError("The run has no frame.")
@@ -134,6 +136,8 @@ def frame_times(run: ConformerSet, interval: float | None = None) -> tuple[np.nd
     if run.record[0] < 0 or (np.diff(run.record) <= 0).any():
         counted = np.arange(len(run), dtype=float)
     if interval is not None:
+        if not 0 < interval < np.inf:
+            raise ConfigurationError(f"An interval of {interval} fs: it must be above 0.")
         return counted * float(interval), "fs"
     if not np.isfinite(run.time).all():
         return counted, "frame"

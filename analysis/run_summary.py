@@ -75,6 +75,9 @@ def verdict(found: xr.Dataset) -> str:
             f"{found.attrs['mean_coverage']:.0%} of the run's environments lie within the limits "
             f"that hold {level:.0%} of the reference's held-out ones."
         )
+        new = found["element"].values[np.isnan(found["q_limit"].values)].tolist()
+        if new:
+            said.append(f"The reference has no {', no '.join(new)}, which counts as outside.")
         if limit is not None:
             above = found["frame_score"].values > limit
             first = found["time"].values[above.argmax()]

@@ -40,7 +40,7 @@ def monitor(
         Sets that the run is compared with, such as what a potential was trained on. Without them,
         nothing is said of how far outside the run is.
     descriptor
-        Of atomic environments: soap, or model:FOLDER of a potential.
+        Of atomic environments: soap, or model: and the folder or name of a potential.
     components
         Principal components of the reference's environments.
     limit

@@ -17,7 +17,7 @@ from breadth.analysis.figures.finetuning import trajectory
 from breadth.analysis.monitor import kinetic_energies, monitor, worst_element
 from breadth.analysis.run_summary import run_summary
 from breadth.diversity import ConformerSet
-from breadth.diversity.errors import DataError
+from breadth.diversity.errors import ConfigurationError, DataError
 
 T = 40
 
@@ -68,6 +68,11 @@ def test_scores_are_told_by_element_and_frame(run: ConformerSet) -> None:
     without = monitor(run, scores={"q": scores["q"]}, limits=less)
     assert (without["q_outside"].sel(element="O") == 1.0).all()
     assert np.isinf(without["frame_score"]).all()
+    both = {name: {1: 9.5, 6: 9.5} for name in LIMITS}
+    told = monitor(run, scores=scores, limits=both).assign_attrs(descriptor="soap", limit_level=0.9)
+    summary = run_summary(told)
+    assert "The reference has no O, which counts as outside." in summary["verdict"]
+    assert summary["elements"]["O"]["q"]["limit"] is None
     with pytest.raises(DataError, match="scores for 360 atoms of the run"):
         monitor(run, scores={"q": scores["q"][:-1]}, limits=LIMITS)
 
@@ -154,6 +159,8 @@ def test_times_must_rise_and_belong_to_one_run(run: ConformerSet) -> None:
         monitor(two)
     assert monitor(replace(run, time=np.arange(T) * 2.0)).attrs["time_unit"] == "fs"
     assert monitor(run).attrs["time_unit"] == "frame"
+    with pytest.raises(ConfigurationError, match="interval of 0"):
+        monitor(run, interval=0.0)
 
 
 def test_every_figure_is_drawn(run: ConformerSet, tmp_path, monkeypatch) -> None:
