@@ -82,7 +82,7 @@ class ExtrapolationModel:
         Parameters
         ----------
         stream : iterable of array, shape (n_i, d)
-            Rows of environments, a few thousand at a time.
+            Rows of environments.
         elements : array of int, shape (n,)
             Atomic number of each row.
         frame : array of int, shape (n,)

@@ -11,7 +11,7 @@ principal components of its own afterwards, without describing a structure twice
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -25,7 +25,9 @@ from ...diversity.randomness import generator
 RANK, ADDED = 96, 32
 #: Every so-manieth row of a chunk tells in which directions it sticks out, once the basis is full.
 _PROBED = 4
-#: Rows that are centred at a time: few enough for the processor's cache to hold them.
+#: Rows whose basis is brought up to date together.
+_GATHERED = 4096
+#: Rows that are scored at a time: few enough for the processor's cache to hold them.
 _ROWS = 256
 #: Directions that hold less than this share of what all hold are rounding, in single precision.
 _ROUNDING = 1e-6
@@ -61,14 +63,14 @@ def sketch_rows(stream: Iterable[np.ndarray], *, rank: int = RANK) -> RowSketch:
     Parameters
     ----------
     stream : iterable of array, shape (n_i, d)
-        Chunks of rows; each should hold a few thousand.
+        Chunks of rows, of any size.
     rank : int
         With `rank` ≥ d the sketch is exact.
 
     Returns
     -------
     RowSketch
-        Memory: a chunk twice, d × rank, and rank numbers a row.
+        Memory: 4,096 rows, the basis, and 128 numbers a row while they pass.
 
     Raises
     ------
@@ -80,21 +82,18 @@ def sketch_rows(stream: Iterable[np.ndarray], *, rank: int = RANK) -> RowSketch:
     turns: list[np.ndarray] = []
     squares: list[np.ndarray] = []
     origin = total = basis = gram = None
-    for chunk in stream:
-        rows = np.asarray(chunk, dtype=np.float32)
+    for rows in _gathered(stream):
         if origin is None or basis is None or gram is None or total is None:
             origin = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
             total = np.zeros(rows.shape[1])
             basis, gram = np.zeros((rows.shape[1], 0), np.float32), np.zeros((0, 0))
+        rows -= origin
         most = max(rank - basis.shape[1], ADDED)
         probed = rows if most > ADDED or len(rows) < _PROBED * most else rows[::_PROBED]
-        basis = np.hstack([basis, _sticking_out(probed - origin, basis, most, random)])
-        coordinates = np.empty((len(rows), basis.shape[1]), np.float32)
-        for begin in range(0, len(rows), _ROWS):
-            centred = rows[begin : begin + _ROWS] - origin
-            np.matmul(centred, basis, out=coordinates[begin : begin + _ROWS])
-            squares.append(np.einsum("ij,ij->i", centred, centred))
-            total += np.ones(len(centred), np.float32) @ centred
+        basis = np.hstack([basis, _sticking_out(probed, basis, most, random)])
+        coordinates = rows @ basis
+        squares.append(np.einsum("ij,ij->i", rows, rows))
+        total += np.ones(len(rows), np.float32) @ rows
         wide = coordinates.astype(np.float64)
         gram = np.pad(gram, (0, basis.shape[1] - len(gram))) + wide.T @ wide
         spread, turn = np.linalg.eigh(gram)
@@ -238,6 +237,24 @@ def principal_directions(
             "components and a residual: take fewer components, or more and more varied structures."
         )
     return values[:n_components].copy(), vectors[:, :n_components].copy()
+
+
+def _gathered(stream: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield rows, some thousand at a time, in memory that is used again."""
+    buffer, filled = np.empty((0, 0), np.float32), 0
+    for chunk in stream:
+        rows = np.asarray(chunk)
+        if not len(buffer):
+            buffer = np.empty((_GATHERED, rows.shape[1]), np.float32)
+        while len(rows):
+            taken = min(len(rows), _GATHERED - filled)
+            buffer[filled : filled + taken] = rows[:taken]
+            rows, filled = rows[taken:], filled + taken
+            if filled == _GATHERED:
+                yield buffer
+                filled = 0
+    if filled:
+        yield buffer[:filled]
 
 
 def _sticking_out(

@@ -11,7 +11,8 @@ from ..conformers import ConformerSet
 from ..errors import DataError
 from ..protocols import Featurizer
 
-#: Atoms whose features are in memory at a time where a chunk is all that is needed: 100 MB of SOAP.
+#: Atoms whose features are in memory at a time where a chunk is all that is needed; a featurizer
+#: with an attribute `chunk_atoms` knows better.
 CHUNK_ATOMS = 4096
 
 AnyFeaturizer = TypeVar("AnyFeaturizer", bound=Featurizer)
@@ -37,7 +38,8 @@ def feature_chunks(
     conformers : ConformerSet
     featurizer : Featurizer
     chunk : int, optional
-        Conformers at a time; so many as have some 4,000 atoms by default.
+        Conformers at a time; so many as have some 4,000 atoms by default, or the featurizer's
+        own number.
 
     Raises
     ------
@@ -45,7 +47,8 @@ def feature_chunks(
         If a feature is NaN or infinite, or rows are missing.
     """
     if chunk is None:
-        chunk = max(1, CHUNK_ATOMS * len(conformers) // max(1, conformers.n_atoms))
+        atoms = getattr(featurizer, "chunk_atoms", CHUNK_ATOMS)
+        chunk = max(1, atoms * len(conformers) // max(1, conformers.n_atoms))
     begin = 0
     for rows, offsets in featurizer.iter_features(conformers, chunk):
         finite = np.isfinite(np.einsum("ij->i", rows))  # a sum is, if all its terms are

@@ -47,6 +47,9 @@ class SoapDescriptor:
     elements: Sequence[int] | None = None
 
     name = "soap"
+    #: 27 MB of seven elements. Memory of more than 32 MB is handed back to the system when it is
+    #: free, and to get it anew for each chunk took half as long again as the descriptors.
+    chunk_atoms = 600
     #: None: `displacement_bandwidth` of the set in hand, for its size depends on the options.
     default_bandwidth = None
 
