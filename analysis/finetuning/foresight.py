@@ -11,6 +11,7 @@ from ..bootstrap import IDENTITY, Link, fisher, log_odds
 from ..foresight import FRAME_SCORES, foresee_atoms, foresee_frames
 from .intervals import CONFIDENCE
 from .runs import Tested, TestRuns
+from .structures import tested_elements
 
 WORST = (0.05, 0.1)
 #: Scales on which deviations are about as wide above as below.
@@ -68,9 +69,8 @@ def foresee_arms(
                 shared = tests.shared(test_run)
                 found[a, t] = _mean([p for p in parts if p is not None], shared=shared)
     detectors = predictions["detector"].values.astype(str).tolist()
-    numbers = np.unique(predictions["atomic_number"].values)
     coords: dict[str, Any] = {
-        "element": [chemical_symbols[z] for z in numbers],
+        "element": [chemical_symbols[z] for z in tested_elements(predictions)],
         "detector": detectors,
         "worst": list(WORST),
         "kept": np.arange(1, 21) / 20,

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import force_mae_by_structure, structure_starts
+from .layout import ORIGINAL_DOMAIN
 
 #: The detector whose limit tells what a training set covers.
 COVERING = "q"
@@ -22,7 +23,7 @@ class StructureTables:
     force_mae : ndarray, shape (M, S)
         eV/Å.
     elements : ndarray of int, shape (E,)
-        Atomic numbers, ascending.
+        Atomic numbers, ascending, of `tested_elements`.
     element_error : ndarray, shape (M, S, E)
         Sum of the absolute errors of the Cartesian components of an element's atoms, eV/Å.
     element_force : ndarray, shape (S, E)
@@ -49,7 +50,7 @@ def structure_tables(predictions: xr.Dataset) -> StructureTables:
     """Compute them from predictions in the layout of :mod:`.layout`."""
     n_atoms, numbers = predictions["n_atoms"].values, predictions["atomic_number"].values
     starts = structure_starts(n_atoms)
-    elements = np.unique(numbers)
+    elements = tested_elements(predictions)
     belongs = (numbers[:, None] == elements).astype(float)
     reference = predictions["forces_reference"].values.astype(np.float64)
     n_models = predictions.sizes["model"]
@@ -73,6 +74,16 @@ def structure_tables(predictions: xr.Dataset) -> StructureTables:
         score=score,
         coverage=coverage,
     )
+
+
+def tested_elements(predictions: xr.Dataset) -> np.ndarray:
+    """Return the atomic numbers, ascending, of all that is no other molecule's (original domain).
+
+    All, where there is nothing else.
+    """
+    other = predictions["test_run"].values.astype(str) == ORIGINAL_DOMAIN
+    atoms = np.repeat(~other | other.all(), predictions["n_atoms"].values)
+    return np.unique(predictions["atomic_number"].values[atoms])
 
 
 def inside(predictions: xr.Dataset, detector: str) -> np.ndarray:

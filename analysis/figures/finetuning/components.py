@@ -43,6 +43,7 @@ def components(growth: xr.Dataset, *, column: Column = "single") -> Figure:
                 axes.sharey(panels[0])
             _frames(axes, growth, arm, colours)
             axes.set_xlabel(_axis_label(growth, 0))
+            axes.locator_params(axis="x", nbins=3)
             if axes in panels[::across]:
                 axes.set_ylabel(_axis_label(growth, 1))
             else:
@@ -101,9 +102,9 @@ def _areas(axes: Axes, growth: xr.Dataset, arms: list[str]) -> None:
     axes.set_ylim(0, 1.1 * min(np.nanmax(np.append(ends, most)), 2.0 * most))
     axes.set_xticks(iterations)
     axes.set_xlabel("Iteration")
-    axes.set_title("area of each set’s hull", fontsize=7.5)
+    axes.set_title("hulls of sets", fontsize=7.5)
     if growth.attrs["relative"]:
         axes.axhline(1.0, color=GREY, lw=0.6, ls=(0, (5, 2)), zorder=1)
-        axes.set_ylabel("÷ independent set’s")
+        axes.set_ylabel("Area ÷ independent set’s")
     else:
         axes.set_ylabel("Area")

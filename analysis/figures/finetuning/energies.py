@@ -26,7 +26,7 @@ def energy_histograms(bins: xr.Dataset, *, column: Column = "single") -> Figure:
     series = arms_in_order(bins["series"].values.astype(str).tolist())
     kinds = bins["test_run"].values.astype(str).tolist()
     edges = bins["edge"].values * MILLI
-    centres, width = bins["centre"].values * MILLI, np.ptp(bins["centre"].values) * MILLI
+    width = np.ptp(bins["centre"].values) * MILLI
     with paper():
         figure = new_figure(column, 3.0 if column == "single" else 3.4)
         panels = figure.subplots(
@@ -46,7 +46,7 @@ def energy_histograms(bins: xr.Dataset, *, column: Column = "single") -> Figure:
                 part = of.sel(series=name)
                 if not alike:
                     upper.stairs(part["density"].values / MILLI, edges, color=colour, lw=0.9)
-                x = centres + 0.02 * width * (k - (len(series) - 1) / 2)
+                x = of["centre"].values * MILLI + 0.02 * width * (k - (len(series) - 1) / 2)
                 residual = part["residual"].values * MILLI
                 ends = part["residual_interval"].values * MILLI
                 lower.vlines(x, *ends.T, color=colour, lw=0.7, zorder=2)

@@ -48,7 +48,7 @@ def foresight(
     detectors = of["detector"].values.astype(str).tolist()
     worst = of["worst"].values[-1]
     rows = (
-        ("spearman", of, 0.0, (-0.6, 1.0), "Spearman’s ρ"),
+        ("spearman", of, 0.0, (-1.0, 1.0), "Spearman’s ρ"),
         ("auroc", of.sel(worst=worst), 0.5, (0.2, 1.0), f"AUROC, worst {100 * worst:g} %"),
     )
     with paper():
