@@ -49,7 +49,7 @@ def foresight(
     worst = of["worst"].values[-1]
     rows = (
         ("spearman", of, 0.0, (-1.0, 1.0), "Spearman’s ρ"),
-        ("auroc", of.sel(worst=worst), 0.5, (0.2, 1.0), f"AUROC, worst {100 * worst:g} %"),
+        ("auroc", of.sel(worst=worst), 0.5, (0.0, 1.0), f"AUROC, worst {100 * worst:g} %"),
     )
     with paper():
         height = 0.3 * len(detectors) + 0.45
