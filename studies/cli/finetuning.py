@@ -33,7 +33,7 @@ def finetuning(
     out
         Folder of the study; made if it is not there.
     preset
-        smoke (under a minute), demo (minutes on two cores), paper (days; sizes of the paper) or
+        smoke (about a minute), demo (minutes on two cores), paper (days; sizes of the paper) or
         released (half an hour of a core: the sets that the paper published).
     config
         YAML file; its keys replace the preset's.
