@@ -162,10 +162,11 @@ def print_models(results: xr.Dataset) -> None:
             ],
             title=f"Each model {title}, mean of {results.sizes['replicate']} replicates",
         )  # fmt: skip
-    output().print(
-        "Forgot: change of forces on other molecules, against the untouched universal model. A "
-        "stable run of full length could have broken later."
-    )
+    if "own" in results["test_run"].values:
+        output().print(
+            "Forgot: change of forces on other molecules, against the untouched universal model. A "
+            "stable run of full length could have broken later."
+        )
 
 
 def _told(one: xr.Dataset, name: str) -> dict[str, Any]:
