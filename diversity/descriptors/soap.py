@@ -8,9 +8,15 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from ..conformers import ConformerSet
 from ..errors import ConfigurationError, DataError
+
+#: Most cells, as long as the cutoff, that DScribe is let to sort the atoms of a molecule into.
+_MOST_CELLS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,12 +112,29 @@ class SoapDescriptor:
                     cell=conformers.cell[i],
                     pbc=conformers.pbc[i],
                 )
-                own = soap[bool(periodic[i])].create(structure)
+                own = self._describe(soap[bool(periodic[i])], structure)
                 if rows is None:
                     rows = np.empty((offsets[-1], own.shape[1]), dtype=np.float32)
                 rows[offsets[i - begin] : offsets[i - begin + 1]] = own
             assert rows is not None
             yield rows, offsets
+
+    def _describe(self, soap: Any, structure: Atoms) -> np.ndarray:
+        if structure.pbc.any():
+            structure.wrap()  # DScribe finds no neighbour of an atom two cells away, as in a liquid
+            return soap.create(structure)
+        # Dynamics that exploded leave atoms so far apart that DScribe's cells fill all memory:
+        # what is out of reach of each other is then described by itself.
+        reach = self.r_cut + 4.0 * self.sigma
+        if np.prod(1.0 + np.ptp(structure.positions, axis=0) / reach) <= _MOST_CELLS:
+            return soap.create(structure)
+        pairs = cKDTree(structure.positions).query_pairs(reach, output_type="ndarray")
+        n = len(structure)
+        n_parts, part = connected_components(coo_array((np.ones(len(pairs)), pairs.T), (n, n)))
+        rows = np.empty((n, soap.get_number_of_features()))
+        for k in range(n_parts):
+            rows[part == k] = soap.create(structure[part == k])
+        return rows
 
     def _soap(self, elements: Sequence[int], periodic: bool) -> Any:
         from dscribe.descriptors import SOAP  # takes a second to import

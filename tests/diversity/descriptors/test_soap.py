@@ -42,6 +42,31 @@ def test_sets_that_are_compared_share_their_columns() -> None:
         atomic_features(water, SoapDescriptor(elements=(1, 6), **SMALL))
 
 
+def test_atoms_that_left_their_cell_keep_their_neighbours() -> None:
+    crystal = bulk("NaCl", "rocksalt", 5.6, cubic=True)
+    crystal.rattle(0.1)
+    left = crystal.copy()
+    left.positions[3] += 50.0 * crystal.cell[0] - 7.0 * crystal.cell[1]
+    soap = SoapDescriptor(elements=(11, 17), **SMALL)
+    ours, theirs = (atomic_features(ConformerSet.from_ase([a]), soap) for a in (left, crystal))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_atoms_that_explode_are_described_by_what_is_left_near_them(
+    as_set: Callable[[list[Atoms]], ConformerSet],
+) -> None:
+    soap = SoapDescriptor(elements=(1, 8), **SMALL)
+    apart = molecule("H2O") + molecule("H2O")
+    apart.positions[3:] += 1e7
+    apart.positions[2] -= 1e7
+    water, left, atom = (
+        atomic_features(as_set([a]), soap)
+        for a in (molecule("H2O"), molecule("H2O")[:2], Atoms("H"))
+    )
+    rows = atomic_features(as_set([apart]), soap)
+    np.testing.assert_allclose(rows, np.concatenate([left, atom, water]), rtol=1e-3, atol=1e-5)
+
+
 def test_options() -> None:
     assert isinstance(SoapDescriptor(), Featurizer)
     water = ConformerSet.from_ase([molecule("H2O")])
