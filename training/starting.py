@@ -13,6 +13,7 @@ from ..diversity.conformers import ConformerSet
 from ..diversity.errors import ConfigurationError
 from ..diversity.randomness import seed_sequence
 from ..diversity.tables import Labels
+from .order import canonical
 from .potentials import PRETRAINED, Potential, build_potential, name_of
 from .potentials.foundation import PretrainedPotential
 from .prediction import predict
@@ -125,7 +126,10 @@ def with_level(potential: Potential, level: str, *, like: str | None = None) -> 
         If the potential has the new level already, or lacks the other.
     """
     if level in potential.levels:
-        raise ConfigurationError(f"The potential has the level {level!r} already.")
+        raise ConfigurationError(
+            f"The potential has the level {level!r} already, with a head of its own: it cannot "
+            "begin like another level."
+        )
     source = original_level(potential) if like is None else like
     potential.level_index(source)
     hyper = hyper_parameters(None, potential, (level,))
@@ -160,16 +164,16 @@ def adopt_level(
     data : ConformerSet
         With labels of the level.
     level : str
-        Where the potential knows it already, references move as for any fit that goes on.
+        Where the potential knows it already, references move as for any fit that goes on, and
+        `like` is refused.
     index : array of int, optional
         Conformers that references are moved by; all by default.
     like : str, optional
         See :func:`with_level`.
     """
-    known = level in potential.levels
+    known = level in potential.levels and like is None
     made = copy.deepcopy(potential) if known else with_level(potential, level, like=like)
-    rows = np.arange(len(data)) if index is None else np.asarray(index)
-    rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+    rows = canonical(data, np.arange(len(data)) if index is None else index)
     found = continued_references(made, data, level, rows)
     scale = float(made.scales[made.level_index(level)])
     made.set_level(level, references=found.energies, scale=scale, anchored=found.anchored)

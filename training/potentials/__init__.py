@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+import torch
+
 from ...diversity.errors import ConfigurationError
 from .base import AtomicOutput, Potential, energy_and_forces, energy_forces_stress
 from .factorised_painn import FactorisedPaiNN
@@ -70,7 +72,10 @@ def build_potential(name: str = "factorised_painn", **hyper: Any) -> Potential:
             raise ConfigurationError(
                 f"The potential {name!r} has no option {key!r}; it has {', '.join(known)}."
             )
-    return kind(**hyper)
+    if name not in PRETRAINED:
+        return kind(**hyper)
+    with torch.random.fork_rng(devices=[]):  # packages draw weights that they then overwrite
+        return kind(**hyper)
 
 
 def name_of(potential: Potential) -> str:

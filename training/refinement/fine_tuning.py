@@ -67,7 +67,7 @@ def fine_tune(
         From one structure on; a batch is never larger than there are structures.
     like : str, optional
         Level from which an unknown one begins; by default that of the pretraining, or else the
-        first.
+        first. A known one has its own beginning.
     what : str
         What moves: ``all`` weights; ``heads``, the new level's (and the replayed one's);
         ``last:N``, the last N rounds of messages and all that follows; ``low_rank:R``, linear
@@ -82,7 +82,8 @@ def fine_tune(
     Raises
     ------
     ConfigurationError
-        If `what` is none of these, or replay is of a level that the potential does not know.
+        If `what` is none of these, `like` is given for a level that the potential knows, or
+        replay is of one that it does not know.
     DataError
         If there is no structure to learn from, or no label of the level.
 
@@ -96,7 +97,7 @@ def fine_tune(
     config = config or fine_tuning_config(potential, what)
     few = min(config.batch_size, max(1, len(rows)))
     start = potential
-    if level not in potential.levels:
+    if level not in potential.levels or like is not None:
         start = with_level(potential, level, like=like)
     frozen, rank = what_moves(start, what)
     return fit(

@@ -88,6 +88,9 @@ def test_domain(chgnet):
     charged.info["charge"] = 1
     with pytest.raises(DataError, match="another charge"):
         predict(chgnet, ConformerSet.from_ase([charged]))
+    magnetic = bulk("Fe", cubic=True)
+    magnetic.info["multiplicity"] = 5  # such are in its training set
+    chgnet.check(ConformerSet.from_ase([magnetic]))
 
 
 def test_every_weight_learns():

@@ -107,27 +107,9 @@ def test_energies_of_its_own_level_are_absolute(so3lr):
     assert not other.energies_are_absolute([1], "gfn2")
 
 
-def test_without_the_package(monkeypatch):
-    import sys
-
-    monkeypatch.setitem(sys.modules, "so3krates_torch", None)
-    with pytest.raises(ConfigurationError, match=r"breadth\[foundation\]"):
-        build_potential("so3lr")
-
-
 def test_weights_of_another_version(monkeypatch):
     from breadth.training.potentials.foundation import so3lr
 
     monkeypatch.setitem(so3lr.FACTS, "residual_mlp_2", True)
     with pytest.raises(ConfigurationError, match="another version"):
         build_potential("so3lr")
-
-
-def test_weights_that_are_missing_or_damaged(tmp_path):
-    from breadth.training.potentials.foundation.pretrained import trusted_load
-
-    with pytest.raises(ConfigurationError, match="missing"):
-        trusted_load(str(tmp_path / "so3lr.model"), "so3lr")
-    (tmp_path / "so3lr.model").write_bytes(b"no weights")
-    with pytest.raises(ConfigurationError, match="another version"):
-        trusted_load(str(tmp_path / "so3lr.model"), "so3lr")

@@ -197,6 +197,15 @@ def test_ways_that_are_none(world, what):
         fine_tune(world[1], world[0]([]), level="stiff", index=np.arange(3), what=what)
 
 
+def test_a_level_that_it_knows_begins_like_no_other(world):
+    data, start = world[0]([]), world[1]
+    rows = np.arange(3)
+    with pytest.raises(ConfigurationError, match="'springs' already"):
+        fine_tune(start, data, level="springs", index=rows, like="springs", config=SHORT)
+    with pytest.raises(ConfigurationError, match="'springs' already"):
+        adopt_level(start, data, level="springs", index=rows, like="other")
+
+
 def test_nothing_to_learn_from(world):
     with pytest.raises(DataError, match="no conformer"):
         fine_tune(world[1], world[0]([]), level="stiff", index=np.zeros(36, dtype=bool))

@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from importlib import resources
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +17,7 @@ from ....diversity.errors import ConfigurationError
 from ...batches import Batch
 from ..base import AtomicOutput
 from .edges import Edges, edges
-from .pretrained import Domain, PretrainedPotential, package
+from .pretrained import Domain, PretrainedPotential, package, reading
 
 #: Version of the weights, and what this file computes: weights of others are another model's.
 VERSION = "0.3.0"
@@ -100,11 +101,13 @@ class CHGNet(PretrainedPotential):
 
     own_level = "chgnet"
     atoms_per_batch = 512  # 3 MB an atom in a liquid
-    domain = Domain(ELEMENTS, charges=(0,), periodic="always")
+    domain = Domain(ELEMENTS, charges=(0,), periodic="always", closed_shell=False)
 
     def __init__(self, *, levels: Sequence[str] = ("chgnet",)) -> None:
         module = package("chgnet.model", "chgnet")
-        with redirect_stdout(io.StringIO()):  # it prints how many parameters it has
+        folder = str(resources.files("chgnet") / "pretrained" / VERSION)
+        # It prints how many parameters it has.
+        with reading(folder, "chgnet"), redirect_stdout(io.StringIO()):
             model: Any = module.CHGNet.load(model_name=VERSION, use_device="cpu", verbose=False)
         for key, value in FACTS.items():
             if model.model_args.get(key) != value:

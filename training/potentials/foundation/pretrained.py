@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib
 import pickle
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar, Literal
@@ -35,7 +36,8 @@ class Domain:
     periodic : {'any', 'never', 'always'}
         Whether structures may, must not or must be periodic.
     closed_shell : bool
-        Whether it is for molecules without unpaired electrons; crystals may be magnetic.
+        Whether it is for structures without unpaired electrons. Those trained on crystals, which
+        may be magnetic, are not.
     """
 
     elements: frozenset[int]
@@ -207,13 +209,27 @@ def trusted_load(path: str, name: str) -> object:
 
     A pickle can run any code: never hand over a file from elsewhere.
     """
-    try:
+    with reading(path, name):
         return torch.load(path, map_location="cpu", weights_only=False)
+
+
+@contextlib.contextmanager
+def reading(path: str, name: str) -> Iterator[None]:
+    """Tell what is wrong with weights, here or where a package reads its own.
+
+    Raises
+    ------
+    ConfigurationError
+        If they are missing, damaged, or of another version.
+    """
+    try:
+        yield
     except FileNotFoundError:
         raise ConfigurationError(
             f"The weights of {name!r} are missing: {path} is not there."
         ) from None
-    except (pickle.UnpicklingError, AttributeError, ImportError, EOFError, RuntimeError) as error:
+    except (pickle.UnpicklingError, LookupError, TypeError, ValueError, AttributeError,
+            ImportError, EOFError, RuntimeError) as error:  # fmt: skip
         raise ConfigurationError(
             f"The weights of {name!r} in {path} cannot be read: {error}. They are damaged, or of "
             "another version than the package installed."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ from ...batches import Batch
 from ..base import N_ELEMENTS, AtomicOutput
 from .chgnet import ELEMENTS
 from .edges import Edges, edges
-from .pretrained import Domain, PretrainedPotential, package
+from .pretrained import Domain, PretrainedPotential, package, reading
 
 #: What this file computes; weights of a model with other facts are another version's.
 FACTS = {
@@ -172,13 +173,16 @@ class SevenNet(PretrainedPotential):
 
     own_level = "sevennet-0"
     atoms_per_batch = 256  # 6 MB an atom in a liquid
-    domain = Domain(ELEMENTS, charges=(0,), periodic="any")
+    domain = Domain(ELEMENTS, charges=(0,), closed_shell=False)
 
     def __init__(self, *, levels: Sequence[str] = ("sevennet-0",)) -> None:
-        util = package("sevenn.util", "sevennet-0")
-        # By path: for a name, the package would prefer a file of this name in the current folder.
-        stored: Any = util.load_checkpoint(util.pretrained_name_to_path("7net-0"))
-        config, model = stored.config, stored.build_model()
+        checkpoint = package("sevenn.checkpoint", "sevennet-0").SevenNetCheckpoint
+        # By path: for a name, the package would look into the current folder and caches too.
+        folder = resources.files("sevenn") / "pretrained_potentials" / "SevenNet_0__11Jul2024"
+        path = str(folder / "checkpoint_sevennet_0.pth")
+        with reading(path, "sevennet-0"):
+            stored = checkpoint(path)
+            config, model = stored.config, stored.build_model()
         rescale = model.rescale_atomic_energy
         facts = {key: config.get(key) for key in FACTS}
         scales = rescale.scale.unique().tolist()
@@ -188,14 +192,14 @@ class SevenNet(PretrainedPotential):
                 f"{scales}, not {FACTS}, {len(ELEMENTS)} elements and one scale: they are of "
                 "another version. Install sevenn 0.13."
             )
-        place = dict(model.type_map)
+        known = dict(model.type_map)
         features = model.reduce_input_to_hidden.linear
         super().__init__(
             cutoff=float(model.cutoff),
             levels=levels,
             readout=Readout(features, model.reduce_hidden_to_energy.linear, scales[0]),
             n_features=features.irreps_in.dim,
-            shifts={z: float(rescale.shift[place[z]]) for z in self.domain.elements},
+            shifts={z: float(rescale.shift[known[z]]) for z in self.domain.elements},
         )
         self._hyper = {"levels": self.levels}
         self.embedding: Any = model.onehot_to_feature_x.linear
@@ -216,7 +220,7 @@ class SevenNet(PretrainedPotential):
                 "gate": found["gate"].gate,
             }
             self.blocks.append(nn.ModuleDict(block))
-        places = torch.tensor([place.get(z, 0) for z in range(N_ELEMENTS)])
+        places = torch.tensor([known.get(z, 0) for z in range(N_ELEMENTS)])
         self.register_buffer("places", places, persistent=False)
 
     places: Tensor
