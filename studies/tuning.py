@@ -88,8 +88,8 @@ def tune(
         What errors are measured on, in place of a part of the data.
     replay : ConformerSet, optional
         Structures of the original domain, with labels of the potential's original level, or
-        without, in which case its own predictions stand in for them. A part is held out, and
-        tells what was forgotten.
+        without, in which case its own predictions stand in for them. A part is held out, as of
+        the data, and tells what was forgotten.
     configuration : TuneConfiguration, optional
     progress : callable, optional
         Called as ``progress(update, n_updates, loss)``.
@@ -99,7 +99,8 @@ def tune(
     dict
         ``before`` and ``after``: errors on the held-out structures, before with reference
         energies that were moved to the level already (None where nothing is held out);
-        ``forgetting`` (None without replay), counts and where the potential is.
+        ``forgetting`` (None where nothing replayed is held out), counts and where the potential
+        is.
 
     Raises
     ------
@@ -126,9 +127,11 @@ def tune(
     if replay is not None:
         stored = original in replay.levels and bool(replay.labels(original).has_forces.all())
         known = replay if stored else pseudo_labels(start, replay, level=original)
-        rows, left, _ = hold_out(known, np.arange(len(known)), asked.held_out or 0.2, asked.seed)
+        rows = np.arange(len(known))
+        if asked.held_out:
+            rows, left, _ = hold_out(known, rows, asked.held_out, asked.seed)
+            kept = known.select(left)
         replayed = Replay(known, original, rows, asked.replay_weight)
-        kept = known.select(left)
     result = fine_tune(
         start,
         data,
@@ -222,8 +225,8 @@ def hold_out(
         if len(frames) < length + gap + 1:
             raise ShortageError(
                 f"{data.formula(int(frames[0]))} has {len(frames)} labelled frames, too few to "
-                f"hold {length} out and leave a gap. Name a test set by --test, or learn from all "
-                "of them by --set held_out=0."
+                f"hold {length} out and leave a gap. Name a test set by --test (replay has none), "
+                "or learn from all of them by --set held_out=0."
             )
         train.append(frames[: -length - gap])
         last.append(frames[-length:])

@@ -8,6 +8,7 @@ from breadth.sampling.engines import Gfn2
 from breadth.sampling.geometries import GeometrySettings, sample_geometries
 from breadth.sampling.labels import label
 from breadth.sampling.molecules import Molecule
+from breadth.studies.cli.app import app
 from breadth.studies.single import TrainConfiguration, evaluate_potential, train_potential
 from breadth.studies.tuning import TuneConfiguration, hold_out, tune
 from breadth.training import TrainingConfig, load_potential, predict
@@ -99,9 +100,9 @@ def test_a_test_set_and_nothing_held_out(world):
     with pytest.raises(DataError, match="8 of 8 conformers of the test set"):
         tune(str(folder), new, test=test, configuration=QUICK)
     all_of_it = QUICK.model_copy(update={"held_out": 0.0})
-    told = tune(str(folder), rest, what="heads", configuration=all_of_it)
+    told = tune(str(folder), rest, what="heads", replay=new, configuration=all_of_it)
     assert told["after"] is told["forgetting"] is None
-    assert told["n_train"] == len(rest)
+    assert (told["n_train"], told["n_replayed"]) == (len(rest), len(new))
 
 
 def test_options_that_are_none(world):
@@ -115,12 +116,18 @@ def test_options_that_are_none(world):
         tune(str(folder), new, level="pbe", configuration=QUICK)
 
 
-def test_the_command(world, tmp_path, run_breadth):
+def test_the_command(world, tmp_path, capsys):
     new, _, folder = world
     write(new, tmp_path / "new.xyz")
-    command = ["finetune", folder, tmp_path / "new.xyz", "--out", tmp_path / "it", "--json"]
+    command = ["finetune", folder, tmp_path / "new.xyz", "--out", tmp_path / "it"]
     options = ["--set", "training.n_updates=10", "training.device=cpu", "--what", "last:1"]
-    done = run_breadth(*command, *options)
-    told = json.loads(done.stdout)
+    app([str(token) for token in (*command, *options, "--json")])
+    told = json.loads(capsys.readouterr().out)
     assert told["n_held_out"] == 8
     assert (tmp_path / "it" / "potential.json").exists()
+    # Finished: read, not learnt again, and told to a person.
+    app([str(token) for token in (*command, *options)])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "32 structures, 10 updates of last:1" in text
+    assert "held out by molecule" in text
+    assert f"{1e3 * told['after']['force_mae']:.4g}" in text
