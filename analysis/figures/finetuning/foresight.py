@@ -21,6 +21,8 @@ from .look import (
 )
 
 _SUMMARIES = {"mean": "mean of atoms", "max": "worst atom", "top_5_percent": "top 5 % of atoms"}
+#: Most panels of elements beside each other.
+_ACROSS = {"single": 4, "double": 8}
 _STYLES = ("-", "-", "-", "-", "-", "-", (0, (4, 1.5)))
 
 
@@ -47,21 +49,29 @@ def foresight(
     elements = of["element"].values.astype(str).tolist()
     detectors = of["detector"].values.astype(str).tolist()
     worst = of["worst"].values[-1]
-    rows = (
+    measures = (
         ("spearman", of, 0.0, (-1.0, 1.0), "Spearman’s ρ"),
         ("auroc", of.sel(worst=worst), 0.5, (0.0, 1.0), f"AUROC, worst {100 * worst:g} %"),
     )
+    lines = -(-len(elements) // _ACROSS[column])
+    across = -(-len(elements) // lines)
     with paper():
-        height = 0.3 * len(detectors) + 0.45
-        figure = new_figure(column, 2 * height + 0.55)
-        panels = figure.subplots(2, len(elements), squeeze=False, sharex="row", sharey=True)
-        for line, (name, part, none, limits, label) in zip(panels, rows, strict=True):
-            for axes, element in zip(line, elements, strict=True):
+        # Where there are two lines of elements, rows stand closer: the figure is to fit a page.
+        height = (0.3 if lines == 1 else 0.22) * len(detectors) + 0.45
+        figure = new_figure(column, 2 * lines * height + 0.55)
+        for block, (name, part, none, limits, label) in zip(
+            figure.subfigures(2, 1), measures, strict=True
+        ):
+            panels = block.subplots(lines, across, squeeze=False, sharex=True, sharey=True).ravel()
+            for axes in panels[len(elements) :]:
+                axes.set_visible(False)
+            for axes, element in zip(panels, elements, strict=False):
                 _forest(axes, part.sel(element=element), name, arms, none, limits)
-            line[len(elements) // 2].set_xlabel(label, fontsize=7, loc="left")
-        for axes, element in zip(panels[0], elements, strict=True):
-            axes.set_title(element, fontsize=7.5)
-        _name_rows(panels.ravel().tolist(), detectors)
+                axes.set_title(element, fontsize=7.5)
+            for axes in panels[max(0, len(elements) - across) : len(elements)]:
+                axes.tick_params(labelbottom=True)
+            _name_rows(panels.tolist(), detectors)
+            block.supxlabel(label, fontsize=7)
         figure.suptitle(f"Errors of atoms, {test_run_label(test_run)}", fontsize=7.5)
         legend_below(figure, arm_handles(arms), column)
     return figure
