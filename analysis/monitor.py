@@ -63,9 +63,9 @@ def monitor(
         length), each with ``…_reference`` where there is one; ``h`` (r) of a molecule.
         ``event_*`` (event): bonds that broke or formed. Attributes: ``n_frames``, ``time_unit``,
         and where they apply ``no_events`` (why bonds were not followed), ``exploded`` (time of
-        the first frame above 10⁵ K), ``drift`` (eV/ps, of the total energy), ``fluctuation``
-        (eV), ``mean_temperature`` and ``mean_temperature_error`` (K), ``mean_coverage``,
-        ``hr_error``.
+        the first frame above 10⁵ K, or of a temperature that is not finite), ``drift`` (eV/ps, of
+        the total energy), ``fluctuation`` (eV), ``mean_temperature`` and
+        ``mean_temperature_error`` (K), ``mean_coverage``, ``hr_error``.
 
     Raises
     ------
@@ -95,7 +95,11 @@ def monitor(
     found |= _events(pairs, run.numbers[run.atoms_slice(0)])
     if pairs.no_events is not None:
         attributes["no_events"] = pairs.no_events
-    hot = found["temperature"][1] > HOTTEST if "temperature" in found else np.zeros(len(run), bool)
+    hot = (
+        ~(found["temperature"][1] <= HOTTEST)
+        if "temperature" in found
+        else np.zeros(len(run), bool)
+    )
     if hot.any():
         attributes["exploded"] = float(time[hot.argmax()])
     return xr.Dataset(
@@ -248,7 +252,7 @@ def worst_element(
     Returns
     -------
     array of float64, shape (n,)
-        Infinite where an element has no limit.
+        Infinite where an element has no limit, or a score is NaN.
     """
     by_number = np.zeros(119)
     by_number[list(limits)] = list(limits.values())
@@ -260,7 +264,9 @@ def worst_element(
     total = np.bincount(place, weights=scores, minlength=size)
     with np.errstate(divide="ignore", invalid="ignore"):
         means = (total / n).reshape(len(kinds), -1) / by_number[kinds][:, None]
-    return np.asarray(np.nanmax(np.where(np.isnan(means), -np.inf, means), axis=0))
+    # A score that is NaN is of an atom that no model could describe.
+    means = np.where(np.isnan(means), np.inf, means)
+    return np.asarray(np.where(n.reshape(means.shape) > 0, means, -np.inf).max(axis=0))
 
 
 def _of_composition(reference: ConformerSet, run: ConformerSet) -> ConformerSet | None:

@@ -94,7 +94,7 @@ class LimitCrossed:
     def __call__(self, frame: Atoms) -> Verdict:
         """Judge one frame."""
         score = float(self.score(frame))
-        if score <= self.limit:
+        if np.isfinite(score) and score <= self.limit:
             self.above = 0
             return Verdict.CONTINUE
         self.above += 1

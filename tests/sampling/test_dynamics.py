@@ -277,6 +277,8 @@ def test_a_limit_is_crossed_after_so_many_frames_in_a_row() -> None:
     stops = LimitCrossed(lambda frame: frame.get_distance(0, 1), 0.7)
     assert stops(atoms) is Verdict.STOP
     assert stops.reason == "limit crossed: 0.74 above 0.7"
+    lost = LimitCrossed(lambda _: np.inf, np.inf)
+    assert lost(atoms) is Verdict.STOP
     with pytest.raises(ConfigurationError, match="stops or asks"):
         LimitCrossed(lambda _: 0.0, 1.0, verdict=Verdict.CONTINUE)
     with pytest.raises(ConfigurationError, match="patience = 0"):
