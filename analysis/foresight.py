@@ -174,7 +174,7 @@ def foresee_frames(
         where that is not meant.
     energy_error : array, shape (F,)
         ΔE of each frame, eV, signed; of frames of one composition, or per atom. Its mean is taken
-        off.
+        off. Frames whose ΔE or scores are NaN or infinite are left out.
     frame : array of int, shape (n,)
         Frame of each atom, 0 … F − 1, ascending.
     run : array, shape (F,), optional
@@ -205,8 +205,8 @@ def foresee_frames(
     ).reshape(n, -1)
     shape = len(names), len(FRAME_SCORES)
     rho, interval = np.full(shape, np.nan), np.full((*shape, 2), np.nan)
-    away = np.abs(energy_error - energy_error.mean())
-    known = np.isfinite(columns).all(axis=1) & np.isfinite(away)
+    known = np.isfinite(columns).all(axis=1) & np.isfinite(energy_error)
+    away = np.abs(energy_error - energy_error[known].mean()) if known.any() else energy_error
     attributes: dict[str, Any] = {"n_frames": int(known.sum()), "n_blocks": 0, "reason": ""}
     if known.sum() < FEWEST:
         attributes["reason"] = f"{known.sum()} frames; fewer than {FEWEST} support no relation"

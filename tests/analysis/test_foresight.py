@@ -96,6 +96,9 @@ def test_frames_are_asked_without_the_constant_offset():
     found = foresee_frames({"q": score}, away + 1000.0, frame, n_resamples=50)
     assert found["spearman"].sel(detector="q", summary="mean") > 0.9
     assert found["spearman_interval"].sel(summary="max", bound="lower").item() > 0.7
+    lost = foresee_frames({"q": score}, np.where(np.arange(80) == 3, np.nan, away), frame)
+    assert lost.attrs["n_frames"] == 79
+    assert lost["spearman"].sel(detector="q", summary="mean") > 0.9
     few = foresee_frames({"q": score[:300]}, away[:10], frame[:300])
     assert np.isnan(few["spearman"]).all()
     assert few.attrs["reason"] == "10 frames; fewer than 20 support no relation"
