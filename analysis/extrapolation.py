@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from ..diversity.errors import ConfigurationError, DataError, ShortageError
@@ -266,13 +267,7 @@ class ExtrapolationModel:
             fitted.explained_variance_ = arrays["variance"]
             fitted.explained_variance_ratio_ = arrays["variance_ratio"]
             fitted.n_samples_ = content["n_samples"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            told = {name: content[name] for name in ("level", "n_frames", "n_folds", "metadata")}
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise DataError(f"{folder} holds no extrapolation model: {error}.") from error
-        return cls(
-            components=fitted,
-            limits=limits,
-            level=content["level"],
-            n_frames=content["n_frames"],
-            n_folds=content["n_folds"],
-            metadata=content["metadata"],
-        )
+        return cls(components=fitted, limits=limits, **told)

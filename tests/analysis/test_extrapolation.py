@@ -104,6 +104,10 @@ def test_files_of_another_format_are_told(fitted, tmp_path):
     (tmp_path / "extrapolation.json").write_text(json.dumps({**content, "format": 99}))
     with pytest.raises(DataError, match="format 99"):
         ExtrapolationModel.load(tmp_path)
+    fitted.save(tmp_path)
+    (tmp_path / "extrapolation.safetensors").write_bytes(b"cut")
+    with pytest.raises(DataError, match="no extrapolation model"):
+        ExtrapolationModel.load(tmp_path)
 
 
 @pytest.mark.parametrize(
