@@ -22,7 +22,6 @@ from .comparing import read_set
 from .extrapolating import Progress, fit_reference, score_sets
 from .registry import featurizer as named_featurizer
 from .results import save
-from .store import check_folder
 
 if TYPE_CHECKING:
     from ..analysis.figures.style import Column
@@ -250,7 +249,6 @@ def keep(found: xr.Dataset, out: Path, *, column: Column = "single") -> list[Pat
     """Write ``monitor.nc`` and the figures to a folder, and return the figures' paths."""
     from ..analysis.figures.finetuning.trajectory import draw_trajectory  # imports matplotlib
 
-    check_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     save(found, out / "monitor.nc")
     return draw_trajectory(found, out, column=column)

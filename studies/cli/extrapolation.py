@@ -55,8 +55,11 @@ def extrapolation(
     """
     from ..comparing import read_set
     from ..extrapolating import extrapolate
+    from ..store import check_folder
     from .console import emit_json, messages, progress_bar, tell_left_out
 
+    if out is not None:
+        check_folder(out)
     sets = [
         [read_set(path, identity=identity, skip_bad=skip_bad) for path in paths]
         for paths in (reference, evaluation)

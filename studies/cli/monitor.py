@@ -65,8 +65,11 @@ def monitor(
     from ...analysis.run_summary import run_summary
     from ..comparing import read_as_one
     from ..monitoring import keep, monitor_run, read_run
+    from ..store import check_folder
     from .console import emit_json, progress_bar, tell_left_out
 
+    if out is not None:
+        check_folder(out)
     frames = read_run(trajectory, run=run, every=every, level=level, skip_bad=skip_bad)
     known = None if not reference else read_as_one(reference, skip_bad=skip_bad)
     tell_left_out(*(one for one in (frames, known) if one is not None))
@@ -150,7 +153,9 @@ def _print(content: dict[str, Any], out: Path | None) -> None:
 def _remarks(content: dict[str, Any]) -> list[str]:
     lines = []
     if "exploded" in content:
-        lines.append(f"The run exploded: above 100,000 K from {content['exploded']:g} on.")
+        lines.append(
+            f"The run exploded: above 100,000 K, or not finite, from {content['exploded']:g} on."
+        )
     if content.get("mean_temperature_error") is not None:
         mean, error = content["mean_temperature"], content["mean_temperature_error"]
         lines.append(f"Temperature {mean:.1f} ± {error:.1f} K (standard error, frames correlated)")

@@ -93,6 +93,12 @@ def test_the_worst_element_is_the_worst_of_a_loop(seed: int) -> None:
     np.testing.assert_allclose(worst_element(numbers, offsets, scores, limits), wanted)
 
 
+def test_a_score_that_is_nan_is_outside() -> None:
+    scores = np.array([1.0, np.nan, 1.0, 1.0])
+    found = worst_element(np.array([1, 1, 8, 1]), np.array([0, 2, 4]), scores, {1: 2.0, 8: 4.0})
+    assert found.tolist() == [np.inf, 0.5]
+
+
 def test_energies_temperature_and_bonds_are_told(run: ConformerSet) -> None:
     found = monitor(run, interval=5.0)
     frames = run.to_ase()
@@ -141,7 +147,7 @@ def test_an_exploded_run_is_kept_and_said(run: ConformerSet) -> None:
         atoms.calc = None
     for k, atoms in enumerate(frames[3:]):
         atoms.positions *= 10.0 ** (k + 2)
-        atoms.set_momenta(atoms.get_momenta() * 1e4)
+        atoms.set_momenta(atoms.get_momenta() * 1e4 if k else np.full((9, 3), np.inf))
     found = monitor(ConformerSet.from_ase(frames), interval=1.0)
     assert found.sizes["time"] == 6
     content = run_summary(found)
@@ -183,6 +189,9 @@ def test_every_figure_is_drawn(run: ConformerSet, tmp_path, monkeypatch) -> None
     assert len(drawn["bond_length"].axes) == 4  # C–C, C–H, C–O, H–O
     wide = trajectory.distances(found, "radial", column="double")
     assert len([axes for axes in wide.axes if axes.get_visible()]) == 5  # no pair of oxygens
+    drawn.clear()
+    trajectory.draw_trajectory(monitor(run.select(np.arange(1))), tmp_path)
+    assert list(drawn) == ["state_over_time", "radial"]  # no lengths of five bonds
     monkeypatch.undo()
     box = Atoms("Ar4", [[0, 0, 0], [3, 0, 0], [0, 3, 0], [0, 0, 3]], cell=np.eye(3) * 7, pbc=True)
     still = monitor(ConformerSet.from_ase([box, box.copy()]))

@@ -52,7 +52,7 @@ def draw_trajectory(found: xr.Dataset, directory: Path, *, column: Column = "sin
     if _state_names(found):
         figures["state_over_time"] = state_over_time(found, column=column)
     for name in ("radial", "bond_length"):
-        if (found[name] > 0).any():
+        if _telling(found, name):
             figures[name] = distances(found, name, column=column)
     return [path for name, drawn in figures.items() for path in save(drawn, directory / name)]
 
@@ -171,7 +171,7 @@ def distances(found: xr.Dataset, which: str, *, column: Column = "single") -> Fi
     axis = "r" if which == "radial" else "length"
     x, ours = found[axis].values, found[which].values
     theirs = found[f"{which}_reference"].values if f"{which}_reference" in found else None
-    shown = _telling(found, which, ours, theirs)[: _MOST_PAIRS[column]]
+    shown = _telling(found, which)[: _MOST_PAIRS[column]]
     with paper():
         figure, panels = _panels(len(shown), column, 1.05, sharex=which == "radial")
         for axes, row in zip(panels, shown, strict=True):
@@ -195,18 +195,19 @@ def distances(found: xr.Dataset, which: str, *, column: Column = "single") -> Fi
     return figure
 
 
-def _telling(
-    found: xr.Dataset, which: str, ours: np.ndarray, theirs: np.ndarray | None
-) -> list[int]:
-    """Return the pairs worth drawing, those first that tell most, in their own order."""
+def _telling(found: xr.Dataset, which: str) -> list[int]:
+    """Return the pairs worth drawing, those first that tell most."""
+    ours = found[which].values
     there = np.flatnonzero(ours.any(axis=1))
     if which == "bond_length":  # one chance bond says nothing of lengths
         there = there[found["n_bonds"].values[there].sum(axis=1) >= 10]
         weight = found["n_bonds"].values.sum(axis=1).astype(float)
     else:
         weight = ours.sum(axis=1)
-    if theirs is not None and which == "radial":
-        weight = np.abs(ours - theirs) @ found["r"].values ** 2  # by the volume of the shells
+    if which == "radial" and "radial_reference" in found:
+        weight = (
+            np.abs(ours - found["radial_reference"].values) @ found["r"].values ** 2
+        )  # by the volume of the shells
     return there[np.argsort(-weight[there], kind="stable")].tolist()
 
 
