@@ -60,14 +60,11 @@ def foresee_arms(
     found: dict[tuple[int, int], xr.Dataset] = {}
     for a, arm in enumerate(tests.arms):
         for t, test_run in enumerate(names):
-            parts = [
-                _of_model(predictions, one, n_resamples=n_resamples, random_state=random_state)
-                for one in tests.tested(arm, last, test_run)
-            ]
-            parts = [part for part in parts if part is not None]
-            if parts:
-                shared = tests.shared(test_run)
-                found[a, t] = _mean([p for p in parts if p is not None], shared=shared)
+            options = {"n_resamples": n_resamples, "random_state": random_state}
+            models = tests.tested(arm, last, test_run)
+            parts = [_of_model(predictions, one, **options) for one in models]
+            if scored := [part for part in parts if part is not None]:
+                found[a, t] = _mean(scored, shared=tests.shared(test_run))
     detectors = predictions["detector"].values.astype(str).tolist()
     coords: dict[str, Any] = {
         "element": [chemical_symbols[z] for z in tested_elements(predictions)],
