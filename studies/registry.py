@@ -113,8 +113,9 @@ def potential_and_facts(name: str | Path) -> tuple[Potential, dict[str, Any]]:
     Parameters
     ----------
     name : str or Path
-        Of a universal potential, such as ``so3lr``, whose facts are empty; else a folder. A
-        folder that is called like a universal potential is reached by its whole path.
+        Of a universal potential, such as ``so3lr``, whose facts are empty; or ``mace:`` and a
+        file of a MACE model, which is unpickled and must be trusted; else a folder. A folder that
+        is called like a universal potential is reached by its whole path.
 
     Raises
     ------
@@ -126,6 +127,9 @@ def potential_and_facts(name: str | Path) -> tuple[Potential, dict[str, Any]]:
     # torch takes seconds to load, which most names do not need.
     from ..training import PRETRAINED, build_potential, load_potential
 
+    kind, _, file = str(name).partition(":")
+    if kind == "mace":
+        return build_potential(kind, path=file or None).eval(), {}
     if str(name) in PRETRAINED:
         return build_potential(str(name)).eval(), {}
     if not Path(name).exists():

@@ -30,8 +30,8 @@ def finetune(
     Parameters
     ----------
     model
-        Name of a universal potential (so3lr, sevennet-0, chgnet), or the folder of a potential;
-        it stays untouched.
+        Name of a universal potential (so3lr, sevennet-0, chgnet, mace:FILE), or the folder of a
+        potential; it stays untouched.
     data
         Labelled structures, in any format that breadth reads.
     level

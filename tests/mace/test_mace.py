@@ -11,6 +11,7 @@ import torch
 from ase.build import molecule
 
 from breadth.diversity import ConfigurationError, ConformerSet, DataError, Labels
+from breadth.studies.registry import potential_and_facts
 from breadth.training import (
     PotentialCalculator,
     build_potential,
@@ -18,7 +19,7 @@ from breadth.training import (
     predict,
     save_potential,
 )
-from breadth.training.refinement import FINE_TUNING, fine_tune
+from breadth.training.refinement import FINE_TUNING, blocks, fine_tune, late
 from breadth.training.testing import PretrainedContract
 
 pytest.importorskip("mace.modules")
@@ -111,7 +112,9 @@ def package_says(path, **options):
     ],
 )
 def test_double_precision_is_the_package(tmp_path, changed):
+    torch.set_default_dtype(torch.float64)  # a file in double precision loses no digit
     path = str(tiny(tmp_path / "one.model", **changed))
+    torch.set_default_dtype(torch.float32)
     calculator = PotentialCalculator(build_potential("mace", path=path).double())
     for atoms, (energy, forces, stress) in zip(structures(), package_says(path), strict=True):
         atoms.calc = calculator
@@ -169,6 +172,26 @@ def test_it_learns_another_level(file):
     after = np.abs(predict(tuned, data, level="soft").forces - data.labels("soft").forces).mean()
     assert after < 0.7 * before
     assert "soft" not in potential.levels
+
+
+def test_rounds_of_messages_in_their_order(file):
+    potential = build_potential("mace", path=file)
+    rounds = {name.split(".")[2] for name in late(potential, 1) if name.startswith("blocks.1")}
+    assert rounds == {"interaction", "product"}
+    assert not any(name.startswith("blocks.0") for name in late(potential, 1))
+    assert [block[0].split(".")[:2] for block in blocks(potential)][-2:] == [
+        ["blocks", "0"], ["blocks", "1"],
+    ]  # fmt: skip
+
+
+def test_commands_name_a_file(file, tmp_path):
+    found, facts = potential_and_facts(f"mace:{file}")
+    data = ConformerSet.from_ase(structures())
+    assert facts == {}
+    again = predict(build_potential("mace", path=file), data)
+    np.testing.assert_array_equal(predict(found, data).energy, again.energy)
+    with pytest.raises(ConfigurationError, match="mace:FILE"):
+        potential_and_facts("mace")
 
 
 def test_domain(file):

@@ -91,8 +91,8 @@ class MACE(PretrainedPotential):
         package = _package()
         if (path is None) == (architecture is None):
             raise ConfigurationError(
-                "A MACE model comes from a file: give its path, such as path=FILE.model. The file "
-                "is unpickled, which can run any code, so name one that you trust."
+                "A MACE model comes from a file: give its path, path=FILE, or in a command "
+                "mace:FILE. It is unpickled, which can run any code, so name one that you trust."
             )
         weights = None
         if architecture is None:
@@ -102,19 +102,21 @@ class MACE(PretrainedPotential):
         if weights is not None:
             model.load_state_dict(weights)
         place = _head(list(model.heads), head)
+        # From the file, and not the model: single precision would cost 1e-4 eV an atom.
+        energies, scales, shifts = (
+            np.array(architecture[key], dtype=float)
+            for key in ("atomic_energies", "atomic_inter_scale", "atomic_inter_shift")
+        )
+        alone = np.atleast_2d(energies)[place] + np.atleast_1d(shifts)[place]
         elements = [int(z) for z in model.atomic_numbers]
         self.domain = Domain(frozenset(elements), charges=(0,), periodic="any")
-        shift = float(torch.atleast_1d(model.scale_shift.shift)[place])
-        alone = torch.atleast_2d(model.atomic_energies_fn.atomic_energies)[place].tolist()
         irreps = [product.linear.irreps_out for product in model.products]
         super().__init__(
             cutoff=float(model.r_max),
             levels=levels,
-            readout=Readout(
-                model.readouts, place, float(torch.atleast_1d(model.scale_shift.scale)[place])
-            ),
+            readout=Readout(model.readouts, place, float(np.atleast_1d(scales)[place])),
             n_features=sum(one.count("0e") for one in irreps),
-            shifts={z: energy + shift for z, energy in zip(elements, alone, strict=True)},
+            shifts=dict(zip(elements, alone.tolist(), strict=True)),
         )
         self._hyper = {
             "levels": self.levels,
@@ -127,7 +129,11 @@ class MACE(PretrainedPotential):
         self.harmonics = model.spherical_harmonics
         self.radial = model.radial_embedding
         self.repulsion = getattr(model, "pair_repulsion_fn", None)
-        self.interactions, self.products = model.interactions, model.products
+        # Round by round, so that the last ones are what `depth` names last.
+        self.blocks: Any = nn.ModuleList(
+            nn.ModuleDict({"interaction": interaction, "product": product})
+            for interaction, product in zip(model.interactions, model.products, strict=True)
+        )
         places = torch.full((N_ELEMENTS,), -1)
         places[elements] = torch.arange(len(elements))
         self.register_buffer("places", places, persistent=False)
@@ -150,8 +156,8 @@ class MACE(PretrainedPotential):
         radial, fading = self.radial(lengths, attributes, pairs, self.elements)
         x = self.embedding(attributes)
         layers: list[Tensor] = []
-        for interaction, product in zip(self.interactions, self.products, strict=True):
-            x, before = interaction(
+        for block in self.blocks:
+            x, before = block["interaction"](
                 node_attrs=attributes,
                 node_feats=x,
                 edge_attrs=angular,
@@ -160,7 +166,7 @@ class MACE(PretrainedPotential):
                 cutoff=fading,
                 first_layer=not layers,
             )
-            x = product(node_feats=x, sc=before, node_attrs=attributes)
+            x = block["product"](node_feats=x, sc=before, node_attrs=attributes)
             layers.append(x)
         energies = self.heads[place](layers)
         if self.repulsion is not None:
@@ -207,7 +213,7 @@ def _read(path: str, package: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise DataError(f"{path} holds a MACE with embeddings or kernels that are not known here.")
     from mace.tools.scripts_utils import extract_config_mace_model
 
-    found = extract_config_mace_model(model.float().cpu())
+    found = extract_config_mace_model(model.cpu())
     return {key: _plain(key, value, package) for key, value in found.items()}, model.state_dict()
 
 
@@ -222,7 +228,7 @@ def _plain(key: str, value: Any, package: Any) -> Any:
 
 
 def _built(architecture: Mapping[str, Any], package: Any) -> Any:
-    """Return a model of an architecture; weights are random, and drawn from no one's stream."""
+    """Return a model of an architecture, with random weights."""
     from e3nn.o3 import Irreps
 
     options = dict(architecture)
@@ -231,8 +237,7 @@ def _built(architecture: Mapping[str, Any], package: Any) -> Any:
     for key in ("hidden_irreps", "MLP_irreps", "edge_irreps"):
         options[key] = options[key] and Irreps(options[key])
     options["atomic_energies"] = np.array(options["atomic_energies"])
-    with torch.random.fork_rng(devices=[]):
-        return package.ScaleShiftMACE(**options)
+    return package.ScaleShiftMACE(**options)
 
 
 def _head(heads: Sequence[str], asked: str | None) -> int:
