@@ -7,7 +7,7 @@ Student's over these.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
@@ -80,7 +80,8 @@ def interval(
     Returns
     -------
     lower, upper : float
-        NaN where one cannot be had: fewer than two replicates with runs of their own.
+        NaN where one cannot be had: fewer than two replicates with runs of their own, or a shared
+        set of one block.
     """
     values = np.array([r.value() for r in replicates])
     if against:
@@ -92,15 +93,20 @@ def interval(
     link = logarithm(1e-12 * float(values.mean())) if positive and not against else IDENTITY
     if not shared:
         return _student(values, link)
-    n_blocks = 1 + max(int(r.block.max()) for r in replicates)
+    # Blocks without a frame are none: they would pass for more independent parts than there are.
+    blocks = np.unique(np.concatenate([r.block for r in (*replicates, *against)]))
+    ours, theirs = (
+        [replace(r, block=np.searchsorted(blocks, r.block)) for r in of]
+        for of in (replicates, against)
+    )
 
     def statistic(weights: np.ndarray) -> np.ndarray:
-        found = np.stack([r.resampled(weights) for r in replicates], axis=1)
-        if against:
-            found -= np.stack([r.resampled(weights) for r in against], axis=1)
+        found = np.stack([r.resampled(weights) for r in ours], axis=1)
+        if theirs:
+            found -= np.stack([r.resampled(weights) for r in theirs], axis=1)
         return found[..., None]
 
-    lower, upper = bootstrap.bounds(statistic, n_blocks, link=link)[0]
+    lower, upper = bootstrap.bounds(statistic, len(blocks), link=link)[0]
     return float(lower), float(upper)
 
 

@@ -114,6 +114,24 @@ def test_an_interval_of_runs_is_student_s():
     assert np.isnan(alone).all()
 
 
+def test_blocks_without_frames_make_no_interval_narrower():
+    values, ones = np.random.default_rng(0).normal(size=(2, 9)), np.ones(9)
+    few, among_many = np.repeat([0, 1, 2], 3), np.repeat([2, 5, 19], 3)
+    ours, theirs = (
+        interval(
+            [Ratio(row, ones, block) for row in values],
+            shared=True,
+            positive=False,
+            bootstrap=CrossedBootstrap(),
+        )
+        for block in (few, among_many)
+    )
+    assert ours == pytest.approx(theirs)
+    one = [Ratio(values[0], ones, np.full(9, 4))]
+    alone = interval(one, shared=True, positive=False, bootstrap=CrossedBootstrap())
+    assert np.isnan(alone).all()
+
+
 def test_stability_is_that_of_the_run(results, runs):
     at = (runs["arm"] == "periodic") & (runs["iteration"] == 2) & (runs["replicate"] == 1)
     expected = float(runs["stability_time"].values[at.values][0])
