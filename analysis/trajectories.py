@@ -11,7 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.distance import pdist
 
-from ..diversity.bonds import STRETCH_LIMIT, BondChange, pair_changes, pair_distances
+from ..diversity.bonds import (
+    SHRINK_LIMIT,
+    STRETCH_LIMIT,
+    BondChange,
+    pair_changes,
+    pair_distances,
+)
 from ..diversity.errors import DataError
 
 #: The sum over autocorrelations ends at this many correlation times (Sokal's window).
@@ -47,7 +53,8 @@ def stability_time(
 ) -> Stability:
     """Return the time at which a bond is stretched too far, or the temperature is not finite.
 
-    The criterion of arXiv:2503.08674, judged at the frames that were kept.
+    The criterion of arXiv:2503.08674, judged at the frames that were kept. A bond that shrinks
+    below half its length is unstable too: a molecule that collapses stretches none.
 
     Parameters
     ----------
@@ -79,17 +86,18 @@ def stability_time(
     there = np.where(np.isfinite(frames), frames, 0.0)
     rest = pair_distances(np.asarray(reference)[None], bonds, cell, pbc)
     longer = pair_distances(there, bonds, cell, pbc) - rest
-    torn = (longer > limit).any(axis=1)
-    unstable = np.flatnonzero(lost | torn)
+    torn = (longer > limit) | (longer < (SHRINK_LIMIT - 1) * rest)
+    unstable = np.flatnonzero(lost | torn.any(axis=1))
     if not len(unstable):
         return Stability(float(time[-1]), None)
     first = unstable[0]
     if lost[first]:
         return Stability(float(time[first]), "not finite")
-    worst = int(longer[first].argmax())
+    worst = int((torn[first] * np.abs(longer[first])).argmax())
     i, j = np.asarray(bonds)[worst, :2].tolist()
-    reason = f"bond {i}–{j} stretched by {longer[first, worst]:.2f} Å"
-    return Stability(float(time[first]), reason)
+    change = longer[first, worst]
+    how = "stretched" if change > 0 else "shrunk"
+    return Stability(float(time[first]), f"bond {i}–{j} {how} by {abs(change):.2f} Å")
 
 
 def distance_histogram(positions: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -19,6 +19,8 @@ from scipy.spatial.distance import pdist
 BOND_SCALE = 1.3
 #: A bond is broken when it is longer than its reference by this much, in Å.
 STRETCH_LIMIT = 0.5
+#: A bond has collapsed when it is shorter than this share of its reference.
+SHRINK_LIMIT = 0.5
 #: A bond has formed between atoms that should have none below this multiple of the radii.
 CONTACT_SCALE = 1.15
 

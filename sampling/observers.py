@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from ase import Atoms
 
-from ..diversity.bonds import STRETCH_LIMIT, pair_distances
+from ..diversity.bonds import SHRINK_LIMIT, STRETCH_LIMIT, pair_distances
 from ..diversity.conformers import ConformerSet
 from ..diversity.errors import ConfigurationError
 from ..diversity.protocols import Observer, Verdict
@@ -17,6 +17,8 @@ from .scans import known_bonds
 
 class BondStretched:
     """Stop where a bond is longer than in the reference by more than a limit.
+
+    Or where it has shrunk below half its length: a molecule that collapses stretches no bond.
 
     Parameters
     ----------
@@ -31,6 +33,7 @@ class BondStretched:
         self, bonds: np.ndarray, lengths: np.ndarray, *, limit: float = STRETCH_LIMIT
     ) -> None:
         self.bonds = np.asarray(bonds)[:, :2]
+        self.shortest = SHRINK_LIMIT * np.asarray(lengths)
         self.longest = np.asarray(lengths) + limit
         self.reason = ""
 
@@ -45,11 +48,13 @@ class BondStretched:
     def __call__(self, frame: Atoms) -> Verdict:
         """Judge one frame; distances are between nearest images."""
         lengths = pair_distances(frame.positions[None], self.bonds, frame.cell.array, frame.pbc)[0]
-        broken = np.flatnonzero(~(lengths <= self.longest))
+        broken = np.flatnonzero(~((lengths >= self.shortest) & (lengths <= self.longest)))
         if not len(broken):
             return Verdict.CONTINUE
         a, b = (f"{frame.symbols[k]}{k}" for k in self.bonds[broken[0]].tolist())
-        self.reason = f"bond broken: {a}–{b} at {lengths[broken[0]]:.2f} Å"
+        length, shortest = lengths[broken[0]], self.shortest[broken[0]]
+        how = "collapsed" if length < shortest else "broken"
+        self.reason = f"bond {how}: {a}–{b} at {length:.2f} Å"
         return Verdict.STOP
 
 

@@ -72,7 +72,7 @@ def exploration_unit(
         parameters["universal"] = universal
     else:
         inputs["fit"] = fit.key
-    return Unit("exploration", 1, parameters, inputs, seed)
+    return Unit("exploration", 2, parameters, inputs, seed)
 
 
 def run_exploration(unit: Unit, store: Store, folder: Path) -> None:

@@ -37,9 +37,9 @@ model's own features). Beside the layout:
 =======================  =====================  ===================================================
 ``arm``, ``iteration``,  (run)                  of the model whose run it is; ``universal``;
 ``replicate``                                   ``independent``, −1, −1
-``stability_time``       (run)                  until a bond is stretched by more than 0.5 Å, ps;
-                                                of a run that was stable to its end its length, a
-                                                lower bound
+``stability_time``       (run)                  until a bond is stretched by more than 0.5 Å or
+                                                shrunk below half its length, ps; of a run that
+                                                was stable to its end its length, a lower bound
 ``simulated_time``       (run)                  ps
 ``stopped``              (run)                  why it ended early, text; empty: it did not
 ``n_bond_events``        (run)                  bonds that broke or formed

@@ -36,6 +36,8 @@ def test_stability_ends_where_a_bond_is_half_an_angstrom_too_long() -> None:
     assert found.reason == "bond 1–2 stretched by 0.51 Å"
     assert stability_time(TIME, frames, BONDS[:1], REST) == (50.0, None)
     assert stability_time(TIME, frames, BONDS, REST, limit=0.3).time == 10.0
+    shrunk = stability_time(TIME, chain([1.0, 0.51, 1.0, 0.49, 1.0, 1.6]), BONDS, REST)
+    assert shrunk == (30.0, "bond 1–2 shrunk by 0.51 Å")
     hot = np.array([300.0, 300, np.nan, 300, 300, 300])
     assert stability_time(TIME, frames, BONDS, REST, temperature=hot) == (20.0, "not finite")
     frames[1, 0] = np.nan

@@ -184,6 +184,11 @@ def test_the_limit_of_a_stretched_bond() -> None:
     outside = Atoms("H3", [[0, 0, 0], [1.0, 0, 0], [2.51, 0, 0]])
     assert watch(outside) is Verdict.STOP
     assert watch.reason == "bond broken: H1–H2 at 1.51 Å"
+    outside.positions[2, 0] = 1.51
+    assert watch(outside) is Verdict.CONTINUE
+    outside.positions[2, 0] = 1.49
+    assert watch(outside) is Verdict.STOP
+    assert watch.reason == "bond collapsed: H1–H2 at 0.49 Å"
     outside.positions[2] = np.nan
     assert watch(outside) is Verdict.STOP
     # Through the wall of a cell of 3 Å, the third atom is 1.49 Å from the second.
