@@ -181,9 +181,8 @@ def read_run(
     numbers = np.unique(frames.trajectory).tolist()
     if run is not None:
         if run not in numbers:
-            raise DataError(
-                f"{path} has no run {run}; its runs are {', '.join(map(str, numbers))}."
-            )
+            known = ", ".join(str(n) for n in numbers if n >= 0) or "without numbers"
+            raise DataError(f"{path} has no run {run}; its runs are {known}.")
         frames = frames.select(frames.trajectory == run)
     elif len(numbers) > 1:
         known = f"{', '.join(map(str, numbers[:8]))}{', …' if len(numbers) > 8 else ''}"

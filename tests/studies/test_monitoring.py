@@ -160,8 +160,11 @@ def test_one_of_several_runs_is_chosen(start, tmp_path) -> None:
         read_run(tmp_path / "two.xyz")
     assert len(read_run(tmp_path / "two.xyz", run=7)) == 5
     assert len(read_run(tmp_path / "two.xyz", run=7, every=2)) == 3
-    with pytest.raises(DataError, match="no run 5"):
+    with pytest.raises(DataError, match="no run 5; its runs are 3, 7"):
         read_run(tmp_path / "two.xyz", run=5)
+    write(replace(start, trajectory=None), tmp_path / "one.xyz")
+    with pytest.raises(DataError, match="no run 5; its runs are without numbers"):
+        read_run(tmp_path / "one.xyz", run=5)
 
 
 @shared
