@@ -60,7 +60,7 @@ def foresight(
         height = (0.3 if lines == 1 else 0.22) * len(detectors) + 0.45
         figure = new_figure(column, 2 * lines * height + 0.55)
         for block, (name, part, none, limits, label) in zip(
-            figure.subfigures(2, 1), measures, strict=True
+            figure.subfigures(2, 1, squeeze=False)[:, 0], measures, strict=True
         ):
             panels = block.subplots(lines, across, squeeze=False, sharex=True, sharey=True).ravel()
             for axes in panels[len(elements) :]:
