@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..diversity.errors import DataError
-from .potentials import Potential, build_potential, name_of
+from .potentials import Potential, build_potential, kind_of, name_of
 
 WEIGHTS, MANIFEST, STATE = "weights.safetensors", "potential.json", "state.safetensors"
 FORMAT = 1
@@ -106,6 +106,21 @@ def load_potential(
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OSError) as error:
         raise DataError(f"The potential in {folder} cannot be read: {error}") from error
     return potential.to(device).eval(), meta
+
+
+def saved_kind(directory: str | Path) -> type[Potential]:
+    """Return the class of the potential in a folder, of which only the manifest is read.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no potential.
+    """
+    path = Path(directory) / MANIFEST
+    try:
+        return kind_of(json.loads(path.read_text())["name"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{directory} holds no potential: {MANIFEST}: {error}") from None
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ...sampling.dynamics import DynamicsSettings
-from ...training import PRETRAINED, TrainingConfig
-from ...training.refinement import FINE_TUNING, UNIVERSAL_TUNING
 from ..units import Unit
 from .evaluating import evaluated_unit
 from .exploring import INDEPENDENT, TEST, exploration_unit
 from .fits import fit_unit
 from .question import FinetuningConfiguration
-from .starting import original_unit, replicate_seed, start_unit, universal_of
+from .starting import original_unit, replicate_seed, start_unit, tuning_of, universal_of
 from .visited import visited_unit
 
 #: Seconds of one core, measured on 13 atoms: a step with SO3LR and with GFN2-xTB, an update of
@@ -95,7 +93,7 @@ def _train(asked: FinetuningConfiguration, work: Work, replicate: int) -> None:
     settings = asked.dynamics.settings()
     duration = settings.n_steps * settings.timestep
     spacing = duration / 2 / max(asked.added())
-    universal = universal_of(asked)
+    universal, training = universal_of(asked), tuning_of(asked)
 
     def run(stream: int, n_steps: int = settings.n_steps, fit: Unit | None = None) -> Unit:
         unit = exploration_unit(
@@ -137,9 +135,11 @@ def _train(asked: FinetuningConfiguration, work: Work, replicate: int) -> None:
                 )  # fmt: skip
             work.added[place] = frames
             work.costs[frames.key] = n * SECONDS["label"] + 1.0
-            fit = fit_unit(asked, work.training(place), work.others, seed=seed)
+            fit = fit_unit(asked, work.training(place), work.others, training=training, seed=seed)
             work.fits[place] = fit
-            work.costs[fit.key] = fit_cost(asked, asked.n_frames[iteration - 1])
+            batch = min(training.batch_size, asked.n_frames[iteration - 1])
+            batch += min(training.batch_size, asked.fine_tuning.replay)
+            work.costs[fit.key] = 2.0 + training.n_updates * batch * SECONDS["update"]
 
 
 def _test(asked: FinetuningConfiguration, work: Work) -> None:
@@ -189,15 +189,6 @@ def _test(asked: FinetuningConfiguration, work: Work) -> None:
         unit = evaluated_unit(asked, sets, train, work.others, work.fits.get(place))
         work.evaluated[place] = unit
         work.costs[unit.key] = SECONDS["evaluated"]
-
-
-def fit_cost(asked: FinetuningConfiguration, n_frames: int) -> float:
-    """Return the estimated seconds of one fit."""
-    base = UNIVERSAL_TUNING if asked.potential in PRETRAINED else FINE_TUNING
-    training = TrainingConfig(**(base.model_dump() | asked.fine_tuning.training))
-    structures = min(training.batch_size, n_frames)
-    structures += min(training.batch_size, asked.fine_tuning.replay)
-    return 2.0 + training.n_updates * structures * SECONDS["update"]
 
 
 def unit_counts(work: Work) -> dict[str, int]:

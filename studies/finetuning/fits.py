@@ -12,13 +12,7 @@ import torch
 
 from ...diversity import ConformerSet, DataError, concat, read
 from ...training import TrainingConfig, save_potential
-from ...training.refinement import (
-    Replay,
-    fine_tune,
-    fine_tuning_config,
-    original_level,
-    pseudo_labels,
-)
+from ...training.refinement import Replay, fine_tune, original_level, pseudo_labels
 from ..pool import read_set
 from ..registry import potential
 from ..store import Store
@@ -28,14 +22,19 @@ from .starting import universal_of
 
 
 def fit_unit(
-    asked: FinetuningConfiguration, sets: Sequence[Unit], others: Unit, *, seed: int
+    asked: FinetuningConfiguration,
+    sets: Sequence[Unit],
+    others: Unit,
+    *,
+    training: TrainingConfig,
+    seed: int,
 ) -> Unit:
     """Return the unit that fine-tunes the universal model on the union of labelled frames."""
     parameters: dict[str, Any] = {
         "universal": universal_of(asked),
         "level": asked.engine,
         "what": asked.fine_tuning.what,
-        "training": dict(asked.fine_tuning.training),
+        "training": training.model_dump(mode="json"),
         "threads": asked.threads,
     }
     inputs = {f"set/{place:03d}": unit.key for place, unit in enumerate(sets)}
@@ -61,7 +60,6 @@ def run_fit(unit: Unit, store: Store, folder: Path) -> None:
         other = read(store.folder(unit.inputs["others"]) / "replay")
         other = other.select(np.arange(min(asked["replay"], len(other))))
         replay = Replay(pseudo_labels(universal, other), original_level(universal))
-    config = fine_tuning_config(universal, asked["what"]).model_dump() | asked["training"]
     found = fine_tune(
         universal,
         frames,
@@ -69,7 +67,7 @@ def run_fit(unit: Unit, store: Store, folder: Path) -> None:
         index=np.arange(len(frames)),
         what=asked["what"],
         replay=replay,
-        config=TrainingConfig(**config),
+        config=TrainingConfig(**asked["training"]),
         seed=unit.seed,
         directory=store.partial(unit),
     )

@@ -128,6 +128,8 @@ class FinetuningConfiguration(Section):
     def _feasible(self) -> FinetuningConfiguration:
         if not self.arms or len(set(self.arms)) < len(self.arms):
             raise ValueError(f"arms: {self.arms}: one or more, each once")
+        if self.released is not None and self.fine_tuning.replay:
+            raise ValueError("fine_tuning.replay: none with released sets")
         if not self.n_frames or any(n < 1 for n in self.added()):
             raise ValueError(f"n_frames: {self.n_frames}: sizes of sets that grow are needed")
         half = self.dynamics.n_steps // (2 * self.dynamics.record_every)

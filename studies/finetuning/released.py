@@ -12,8 +12,6 @@ import xarray as xr
 
 from ...analysis.finetuning import finetuning_errors, foresee_arms
 from ...analysis.finetuning.layout import UNIVERSAL
-from ...training import TrainingConfig
-from ...training.refinement import FINE_TUNING
 from ..executor import process_pool, run_units
 from ..models import predictions_unit
 from ..plan import FINISHED, finished, open_plan
@@ -25,7 +23,7 @@ from ..store import Store, replace_file
 from ..units import Unit
 from .released_frames import read_released, tested_frames
 from .released_models import gather_released
-from .starting import universal_of
+from .starting import tuning_of, universal_of
 
 if TYPE_CHECKING:
     from .question import FinetuningConfiguration
@@ -115,12 +113,11 @@ def plan_released(asked: FinetuningConfiguration) -> ReleasedPlan:
         return predictions_unit(fit=fit, pool=data, test=test, threads=asked.threads)
 
     models = [ReleasedModel(UNIVERSAL, 0, -1, 0, start, predictions(start, whole))]
-    training = TrainingConfig(**(FINE_TUNING.model_dump() | asked.fine_tuning.training))
     parameters = {
         **common,
         "level": asked.engine,
         "what": asked.fine_tuning.what,
-        "training": training.model_dump(mode="json"),
+        "training": tuning_of(asked).model_dump(mode="json"),
     }
     scored = {
         "descriptor": asked.descriptor,

@@ -9,9 +9,7 @@ from typing import Any
 import xarray as xr
 
 from ...analysis.finetuning import finetuning_errors, foresee_arms
-from ...diversity import ConfigurationError, DataError, read
-from ...training import TrainingConfig
-from ...training.refinement import FINE_TUNING
+from ...diversity import DataError, read
 from ..executor import process_pool, run_unit, run_units
 from ..plan import FINISHED, finished, open_plan
 from ..pool import read_aside, read_set
@@ -24,6 +22,7 @@ from .arms import Work, plan_arms
 from .gathering import gather
 from .question import FinetuningConfiguration
 from .released import run_released
+from .starting import named, tuning_of
 
 
 def run_finetuning(
@@ -64,7 +63,9 @@ def run_finetuning(
     store = Store(out)
     with store.locked():
         work = plan_arms(asked)
-        open_plan(out, "finetuning", asked, start=work.start.key, universal=_universal(work))
+        names = [n for n in (asked.engine, asked.descriptor) if n.startswith("model:")]
+        contents = json.dumps([named(name) for name in (asked.potential, *names)])
+        open_plan(out, "finetuning", asked, start=work.start.key, contents=contents)
         if finished(out):
             return load(out / "results.nc")
         tell = progress or (lambda phase, done, total: None)
@@ -94,15 +95,7 @@ def check(asked: FinetuningConfiguration) -> None:
         label_engine(asked.engine)
     featurizer(asked.descriptor)
     potential(asked.potential)
-    try:
-        TrainingConfig(**(FINE_TUNING.model_dump() | asked.fine_tuning.training))
-    except ValueError as error:
-        raise ConfigurationError(f"fine_tuning.training: {error}") from None
-
-
-def _universal(work: Work) -> str:
-    """Return what identifies the universal model in a plan."""
-    return json.dumps(next(u.parameters["universal"] for u in work.explored), sort_keys=True)
+    tuning_of(asked)
 
 
 def _check_system(asked: FinetuningConfiguration, store: Store, work: Work) -> None:

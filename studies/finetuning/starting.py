@@ -14,7 +14,10 @@ from ...diversity.randomness import seed_sequence
 from ...sampling.geometries import GeometrySettings, sample_chunk
 from ...sampling.molecules import Molecule
 from ...sampling.sources import minima_of
-from ...training import PRETRAINED, Potential, load_potential
+from ...training import PRETRAINED, Potential, TrainingConfig, load_potential
+from ...training.checkpoints import saved_kind
+from ...training.potentials import kind_of
+from ...training.refinement import fine_tuning_config
 from ..registry import potential
 from ..sources import in_order, listed_molecules, source_digest
 from ..store import Store
@@ -35,13 +38,44 @@ def replicate_seed(seed: int, replicate: int) -> int:
 
 
 def universal_of(asked: FinetuningConfiguration) -> dict[str, str]:
-    """Return what names the universal model in units: a name, or a folder and its contents."""
+    """Return what names the universal model in units: its name, and the contents of its files."""
+    return named(asked.potential)
+
+
+def named(name: str) -> dict[str, str]:
+    """Return a name with a digest of the files behind it, such as ``model:FOLDER``.
+
+    What comes from no file is its name alone.
+    """
+    bare = name.removeprefix("model:").removeprefix("mace:")
+    place = Path(bare)
+    if bare in PRETRAINED or not place.exists():
+        return {"name": name}
+    files = [place] if place.is_file() else sorted(place.glob("*.safetensors"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    return {"name": name.removesuffix(bare) + str(place.absolute()), "digest": digest}
+
+
+def tuning_of(asked: FinetuningConfiguration) -> TrainingConfig:
+    """Return how every model is fine-tuned: what is asked, over the defaults of its kind.
+
+    Resolved in the plan, so that units of one key are made with equal settings.
+
+    Raises
+    ------
+    ConfigurationError
+        If a key or a value is none of the training's.
+    """
     folder = Path(asked.potential)
-    if asked.potential in PRETRAINED or not folder.is_dir():
-        return {"name": asked.potential}
-    weights = sorted(folder.glob("*.safetensors"))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in weights)).hexdigest()
-    return {"name": str(folder.absolute()), "digest": digest}
+    if asked.potential not in PRETRAINED and folder.is_dir():
+        kind = saved_kind(folder)
+    else:
+        kind = kind_of(asked.potential.partition(":")[0])
+    defaults = fine_tuning_config(kind, asked.fine_tuning.what).model_dump()
+    try:
+        return TrainingConfig(**(defaults | asked.fine_tuning.training))
+    except ValueError as error:
+        raise ConfigurationError(f"fine_tuning.training: {error}") from None
 
 
 def read_model(store: Store, unit: Unit) -> Potential:

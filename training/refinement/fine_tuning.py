@@ -116,16 +116,17 @@ def fine_tune(
     )
 
 
-def fine_tuning_config(potential: Potential, what: str = "all") -> TrainingConfig:
+def fine_tuning_config(potential: Potential | type[Potential], what: str = "all") -> TrainingConfig:
     """Return how a potential is fine-tuned where nothing else is asked for.
 
     Parameters
     ----------
-    potential : Potential
+    potential : Potential or its class
     what : str
         See :func:`fine_tune`.
     """
-    if not isinstance(potential, PretrainedPotential):
+    kind = potential if isinstance(potential, type) else type(potential)
+    if not issubclass(kind, PretrainedPotential):
         return FINE_TUNING
     rate = RATES.get(what.partition(":")[0], UNIVERSAL_TUNING.learning_rate)
     return UNIVERSAL_TUNING.model_copy(update={"learning_rate": rate})

@@ -9,6 +9,8 @@ from breadth.diversity import ConfigurationError
 from breadth.studies.configuration import load
 from breadth.studies.finetuning import FinetuningConfiguration, estimate
 from breadth.studies.finetuning.arms import Place, plan_arms, unit_counts
+from breadth.studies.finetuning.starting import named, tuning_of
+from breadth.training.refinement import FINE_TUNING, UNIVERSAL_TUNING
 
 
 def planned(*overrides):
@@ -122,6 +124,7 @@ def test_the_estimate_counts_what_is_planned():
         ("test.n_frames=10", "more than the second half"),
         ("dynamics.n_stesp=10", "did you mean 'dynamics.n_steps'"),
         ("arms=[best]", "arms"),
+        ("fine_tuning.training={rate: 1}", r"fine_tuning\.training: (.|\n)*rate"),
     ],
 )
 def test_what_cannot_be_is_told_at_once(override, message):
@@ -142,3 +145,20 @@ def test_contents_of_a_model_s_folder_name_its_units(universal, configuration):
     place = next(iter(before.fits))
     assert before.fits[place].key != after.fits[place].key
     assert dataclasses.asdict(before.start) == dataclasses.asdict(after.start)
+
+
+def test_units_hold_all_settings_of_training_and_teachers_are_named_by_their_contents(
+    universal, configuration
+):
+    asked = configuration()
+    fit = next(iter(plan_arms(asked).fits.values()))
+    expected = FINE_TUNING.model_dump(mode="json") | asked.fine_tuning.training
+    assert fit.parameters["training"] == expected
+    assert tuning_of(FinetuningConfiguration()) == UNIVERSAL_TUNING
+    heads = tuning_of(FinetuningConfiguration(fine_tuning={"what": "heads"}))
+    assert heads.learning_rate > UNIVERSAL_TUNING.learning_rate
+    assert named("gfn2") == {"name": "gfn2"}
+    assert named("model:so3lr") == {"name": "model:so3lr"}
+    told = named(f"model:{universal}/")
+    assert told["name"] == f"model:{universal}"
+    assert told["digest"] == named(str(universal))["digest"]

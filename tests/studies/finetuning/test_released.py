@@ -182,6 +182,11 @@ def test_dry_run(asked):
     assert told["tested_frames"] == {"naive": 5, "periodic": 5, "nonperiodic": 5}
 
 
+def test_replay_is_refused(folder):
+    with pytest.raises(ValueError, match="none with released sets"):
+        FinetuningConfiguration(released={"path": folder}, fine_tuning={"replay": 4})
+
+
 def test_sets_that_are_not_there(folder, tmp_path):
     with pytest.raises(ConfigurationError, match=r"choline_ARM.*released\.path"):
         read_released(ReleasedSection(path=tmp_path), level="REF")
