@@ -81,7 +81,8 @@ def run_evaluated(unit: Unit, store: Store, folder: Path) -> None:
         if universal and train is not None:
             energy = energy + offset(model, train, asked["level"])
         scores = np.full((len(DETECTORS), whole.n_atoms), np.nan)
-        if not universal and train is not None:
+        # One frame, which a run that broke may leave, has none to hold out for limits.
+        if not universal and train is not None and len(train) > 1:
             described: Any = bound(featurizer(asked["descriptor"]), train, whole)
             scores, limits = atom_scores(train, whole, model, described, asked["n_components"])
             arrays["limit"] = limits

@@ -51,8 +51,11 @@ def frame_scores(
     """Return how far outside the known frames others lie, shape (n,), higher is farther.
 
     The mean over atoms of Q in units of the held-out limit of the atom's element: elements whose
-    environments vary much do not drown the others.
+    environments vary much do not drown the others. One known frame, which a run that broke may
+    leave, has no limits: scores are then equal.
     """
+    if len(known) < 2:
+        return np.zeros(len(frames))
     made: Any = bound(featurizer(descriptor), known, frames)
     model = extrapolation_model(known, atomic_features(known, made), n_components)
     found = model.score(atomic_features(frames, made), frames.numbers)

@@ -60,7 +60,7 @@ def visited_unit(
     if known:
         parameters |= {"apart": apart, "descriptor": descriptor, "n_components": n_components}
         inputs |= {f"known/{place}": unit.key for place, unit in enumerate(known)}
-    return Unit("visited", 1, parameters, inputs)
+    return Unit("visited", 2, parameters, inputs)
 
 
 def run_visited(unit: Unit, store: Store, folder: Path) -> None:
@@ -73,7 +73,7 @@ def run_visited(unit: Unit, store: Store, folder: Path) -> None:
             continue
         rows = stable_rows(run.time, run.told, window)
         if not any(name.startswith("known/") for name in unit.inputs):
-            rows = rows[evenly(run.time[rows], run.told, window, asked["n"])]
+            rows = rows[evenly(len(rows), asked["n"])]
         if len(rows):
             parts.append(run.frames.select(rows))
     aside: list[SetAside] = []
@@ -116,20 +116,23 @@ def stable_rows(time: np.ndarray, told: Mapping[str, Any], window: Sequence[floa
     end = segment_end(told, window)
     inside = (time > window[0] + (1 - SHARE) * (end - window[0])) & (time <= end)
     if told["stopped"]:
-        inside &= time < end
+        # The frame that broke, which an earlier segment of the run does not hold.
+        inside &= time < told["stability_time"]
     return np.flatnonzero(inside)
 
 
-def evenly(
-    time: np.ndarray, told: Mapping[str, Any], window: Sequence[float], n: int
-) -> np.ndarray:
-    """Return the places of at most `n` times, evenly over the last `SHARE` of a segment."""
-    if not len(time):
-        return np.empty(0, dtype=np.int64)
-    end = segment_end(told, window)
-    first = window[0] + (1 - SHARE) * (end - window[0])
-    wanted = np.linspace(first, end, n + 1)[1:]
-    return np.unique(np.abs(time[:, None] - wanted).argmin(axis=0))
+def evenly(count: int, n: int) -> np.ndarray:
+    """Return the places of `n` frames, evenly among so many that follow each other in time.
+
+    All where there are fewer; the last is always one of them.
+
+    Examples
+    --------
+    >>> evenly(10, 5), evenly(5, 3), evenly(2, 3)
+    (array([1, 3, 5, 7, 9]), array([0, 2, 4]), array([0, 1]))
+    """
+    taken = min(n, count)
+    return np.arange(1, taken + 1) * count // max(taken, 1) - 1
 
 
 def _farthest(frames: ConformerSet, known: ConformerSet, asked: Mapping[str, Any]) -> np.ndarray:

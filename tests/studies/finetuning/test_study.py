@@ -185,6 +185,8 @@ def test_frames_far_from_what_is_known_score_higher(universal, studied):
     near = frame_scores(known, known, "compact", 2)
     assert scores.shape == (len(run),)
     assert np.median(scores) > np.median(near)
+    # One frame has no limits; it is no reason for a study to end.
+    assert not frame_scores(known.select([0]), run, "compact", 2).any()
 
 
 @pytest.mark.parametrize(

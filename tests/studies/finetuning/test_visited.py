@@ -33,19 +33,29 @@ def test_frames_are_of_the_stable_second_half_and_never_more_than_asked(
     assert (time[rows] > window[0] + 0.5 * (end - window[0])).all()
     if broke is not None:
         assert (time[rows] < told["stability_time"]).all()
-    taken = evenly(time[rows], told, window, n)
-    assert len(taken) <= min(n, len(rows))
-    assert (np.diff(taken) > 0).all()
-    if len(rows) % n == 0 and broke is None and begin == 3 and len(rows):
-        assert len(taken) == n
+    taken = evenly(len(rows), n)
+    # Every arm has as many frames as there can be: none is taken twice.
+    assert len(taken) == min(n, len(rows))
+    gaps = np.diff(taken, prepend=-1)
+    assert (gaps > 0).all()
+    assert not len(taken) or (taken[-1] == len(rows) - 1 and np.ptp(gaps) <= 1)
 
 
 def test_taken_frames_are_equally_spaced_and_end_with_the_segment():
     time = np.arange(0.0, 2001.0, 10.0)
     told = {"stopped": "", "simulated_time": 2000.0}
     rows = stable_rows(time, told, (1000.0, 2000.0))
-    taken = time[rows][evenly(time[rows], told, (1000.0, 2000.0), 10)]
+    taken = time[rows][evenly(len(rows), 10)]
     np.testing.assert_array_equal(taken, np.arange(1550.0, 2001.0, 50.0))
+
+
+def test_a_later_break_changes_nothing_of_an_earlier_segment():
+    time = np.arange(0.0, 81.0, 5.0)
+    whole = {"stopped": "", "simulated_time": 80.0}
+    broke = {"stopped": "bond broken", "stability_time": 60.0}
+    for told in (whole, broke):
+        assert stable_rows(time, told, (0.0, 40.0)).tolist() == [5, 6, 7, 8]
+    assert stable_rows(time, broke, (40.0, 80.0)).tolist() == [11]
 
 
 def frames(trajectory, times):
