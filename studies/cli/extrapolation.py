@@ -118,7 +118,7 @@ def _print(content: dict[str, Any]) -> None:
             title=f"{title}, mean ± SD by element",
         )
     rates = [["quantile", "chi2", "jackson_mudholkar"], ["quantile", "chi2", "f"]]
-    for name, methods in zip(("q", "t2"), rates, strict=True):
+    for name, title, methods in zip(("q", "t2"), ("Q", "T²"), rates, strict=True):
         rows = [
             [symbol, *(_percent(one[name]["limits"][m]["false_alarm_rate"]) for m in methods)]
             for symbol, one in content["elements"].items()
@@ -127,7 +127,7 @@ def _print(content: dict[str, Any]) -> None:
         table(
             ["", *(m.replace("_", "–") for m in methods)],
             rows,
-            title=f"Held-out environments beyond limits of {name.upper()} from the other blocks, "
+            title=f"Held-out environments beyond limits of {title} from the other blocks, "
             f"meant to be {100 * (1 - content['level']):.0f} %",
         )
     output().print(f"[bold]{content['verdict']}[/]", soft_wrap=True)
