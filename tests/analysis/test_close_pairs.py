@@ -5,7 +5,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.geometry.rdf import get_rdf
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from breadth.analysis.close_pairs import close_pairs
@@ -66,6 +66,7 @@ def test_distances_of_a_molecule_add_up_to_its_distance_histogram() -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**6), st.booleans())
+@example(3046, False)
 def test_events_are_those_of_the_search_over_all_pairs(seed: int, periodic: bool) -> None:
     random = np.random.default_rng(seed)
     atoms = molecule("CH3CH2OH")
@@ -73,11 +74,12 @@ def test_events_are_those_of_the_search_over_all_pairs(seed: int, periodic: bool
         atoms.set_cell(random.uniform(5.5, 8.0, 3))
         atoms.pbc = True
     frames = jostled(atoms, 5, 0.3, seed)
-    found = close_pairs(frames, time=np.arange(5) * 2.0)
-    positions = frames.positions.reshape(5, 9, 3)
+    time = np.arange(len(frames)) * 2.0  # frames whose atoms met are set aside
+    found = close_pairs(frames, time=time)
+    positions = frames.positions.reshape(-1, 9, 3)
     box = (atoms.cell.array, atoms.pbc) if periodic else (None, None)
     bonds = covalent_bonds(atoms.numbers, positions[0], *box)
-    wanted = bond_events(atoms.numbers, np.arange(5) * 2.0, positions, bonds, positions[0], *box)
+    wanted = bond_events(atoms.numbers, time, positions, bonds, positions[0], *box)
 
     def plain(events):
         return sorted(

@@ -170,10 +170,20 @@ def test_another_study_in_the_folder_is_refused(smoke, run_breadth):
     assert "Traceback" not in result.stderr
 
 
-def test_killed_anywhere_it_ends_with_the_same_values(tmp_path, run_breadth):
+@pytest.mark.parametrize(
+    "stages",
+    [
+        ("units/labels-*", "units/fit-*"),
+        pytest.param(
+            ("units/geometries-*", "units/labels-*", "units/fit-*", "predictions.nc"),
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["twice", "four_times"],
+)
+def test_killed_anywhere_it_ends_with_the_same_values(tmp_path, run_breadth, stages):
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     run_breadth(*SMOKE, *TINY, "--out", whole)
-    stages = ("units/geometries-*", "units/labels-*", "units/fit-*", "predictions.nc")
     for stage in stages:
         process = subprocess.Popen(
             [str(BREADTH), *SMOKE, *TINY, "--out", str(torn)],
