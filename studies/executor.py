@@ -58,6 +58,18 @@ KINDS: dict[str, str] = {
 Progress = Callable[[Unit, float], None]
 
 
+def counted(tell: Callable[[str, float, float], None], phase: str, total: float) -> Progress:
+    """Return what tells, as units end, how many of all estimated seconds of a phase have passed."""
+    passed = 0.0
+
+    def count(unit: Unit, cost: float) -> None:
+        nonlocal passed
+        passed += cost
+        tell(phase, passed, total)
+
+    return count
+
+
 def run_unit(root: Path, unit: Unit) -> str:
     """Run one unit, unless it is finished, and return its key; called in a worker."""
     store = Store(root)

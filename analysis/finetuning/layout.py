@@ -48,6 +48,7 @@ import xarray as xr
 
 from ...diversity.errors import DataError
 from ..errors import structure_starts
+from ..layouts import check_layout
 
 LAYOUT: dict[str, tuple[str, ...]] = {
     "arm": ("model",),
@@ -90,14 +91,7 @@ def check_finetuning(predictions: xr.Dataset) -> None:
         two models of one arm, iteration and replicate; a label that is not finite; or a model that
         was evaluated on a part of a structure's atoms.
     """
-    for name, dims in (LAYOUT | OPTIONAL).items():
-        if name not in predictions.variables:
-            if name in OPTIONAL:
-                continue
-            raise DataError(f"predictions: variable '{name}' {dims} is missing")
-        if predictions[name].dims != dims:
-            found = predictions[name].dims
-            raise DataError(f"predictions: '{name}' has dimensions {found}, expected {dims}")
+    check_layout(predictions, LAYOUT | OPTIONAL, optional=OPTIONAL)
     if "limit" in predictions.variables and not {"detector", "element"} <= set(predictions.coords):
         raise DataError("predictions: 'limit' needs the coordinates 'detector' and 'element'")
     names = [predictions[name].values for name in ("arm", "iteration", "replicate")]

@@ -38,6 +38,7 @@ import xarray as xr
 
 from ...diversity.errors import DataError
 from ..errors import structure_starts
+from ..layouts import check_layout
 
 LAYOUT: dict[str, tuple[str, ...]] = {
     "conformer_id": ("structure",),
@@ -75,16 +76,11 @@ def check_refinement(predictions: xr.Dataset) -> None:
         that predicts part of a half of a system. A structure that the prior itself cannot treat is
         the one exception: methods that need it may leave it out, and priors are labels themselves.
     """
-    for name, dims in (LAYOUT | OPTIONAL).items():
-        if name not in predictions.variables:
-            if name in OPTIONAL:
-                continue
-            raise DataError(f"predictions: variable '{name}' {dims} is missing")
-        if name in ("energy", "forces") and "design" in predictions[name].dims:
-            dims = ("design", *dims)
-        if predictions[name].dims != dims:
-            found = predictions[name].dims
-            raise DataError(f"predictions: '{name}' has dimensions {found}, expected {dims}")
+    layout = LAYOUT | OPTIONAL
+    for name in ("energy", "forces"):
+        if name in predictions.variables and "design" in predictions[name].dims:
+            layout |= {name: ("design", *layout[name])}
+    check_layout(predictions, layout, optional=OPTIONAL)
     methods = predictions["method"].values.astype(str).tolist()
     if PLAIN not in methods:
         raise DataError(

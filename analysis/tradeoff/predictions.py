@@ -35,6 +35,7 @@ import xarray as xr
 
 from ...diversity.errors import DataError
 from ..errors import structure_starts
+from ..layouts import check_layout
 
 LAYOUT: dict[str, tuple[str, ...]] = {
     "conformer_id": ("structure",),
@@ -76,14 +77,7 @@ def check_predictions(predictions: xr.Dataset) -> None:
         reference is not finite, or the model and test set with a prediction that is not: a NaN
         where a model was tested would otherwise vanish from the mean.
     """
-    for name, dims in (LAYOUT | OPTIONAL).items():
-        if name not in predictions.variables:
-            if name in OPTIONAL:
-                continue
-            raise DataError(f"predictions: variable '{name}' {dims} is missing")
-        if predictions[name].dims != dims:
-            found = predictions[name].dims
-            raise DataError(f"predictions: '{name}' has dimensions {found}, expected {dims}")
+    check_layout(predictions, LAYOUT | OPTIONAL, optional=OPTIONAL)
     unknown = set(map(str, predictions["experiment"].values)) - set(EXPERIMENTS)
     if unknown:
         raise DataError(f"predictions: experiments {sorted(unknown)} are not in {EXPERIMENTS}")

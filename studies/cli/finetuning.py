@@ -48,39 +48,22 @@ def finetuning(
     """
     from ..configuration import load
     from ..finetuning import FinetuningConfiguration, estimate, run_finetuning
-    from .console import (
-        drawn_figures,
-        emit_json,
-        listing,
-        output,
-        progress_bar,
-        tell_written,
-        worker_count,
-    )
-    from .refinement import warnings
+    from .running import run_study
 
     asked = load(
         FinetuningConfiguration, preset=preset, study="finetuning", path=config, overrides=set or ()
     )
-    count = workers or worker_count(asked.threads)
-    if dry_run:
-        plan = estimate(asked, workers=count)
-        if json:
-            emit_json(plan)
-        else:
-            listing(plan, "planned")
-        return
-    with progress_bar() as show:
-        results = run_finetuning(asked, out, workers=count, progress=show)
-    if json:
-        emit_json({"models": models(results), "differences": differences(results),
-                   "warnings": warnings(results), "out": str(out),
-                   "figures": drawn_figures(out)})  # fmt: skip
-        return
-    print_models(results)
-    for text in warnings(results):
-        output().print(f"warning: {text}", markup=False, soft_wrap=True)
-    tell_written(out)
+    run_study(
+        asked,
+        out,
+        estimate=estimate,
+        run=run_finetuning,
+        told=lambda found: {"models": models(found), "differences": differences(found)},
+        show=print_models,
+        workers=workers,
+        dry_run=dry_run,
+        json=json,
+    )
 
 
 def models(results: xr.Dataset) -> list[dict[str, Any]]:

@@ -48,38 +48,23 @@ def refinement(
     """
     from ..configuration import load
     from ..refinement import RefinementConfiguration, estimate, run_refinement
-    from .console import (
-        drawn_figures,
-        emit_json,
-        listing,
-        output,
-        progress_bar,
-        tell_written,
-        worker_count,
-    )
+    from .running import run_study
 
     overrides = [*(set or ()), *([f"models.run={models}"] if models is not None else [])]
     asked = load(
         RefinementConfiguration, preset=preset, study="refinement", path=config, overrides=overrides
     )
-    count = workers or worker_count(asked.threads)
-    if dry_run:
-        plan = estimate(asked, workers=count)
-        if json:
-            emit_json(plan)
-        else:
-            listing(plan, "planned")
-        return
-    with progress_bar() as show:
-        results = run_refinement(asked, out, workers=count, progress=show)
-    if json:
-        emit_json({"groups": gains(results), "warnings": warnings(results), "out": str(out),
-                   "figures": drawn_figures(out)})  # fmt: skip
-        return
-    print_gains(results)
-    for text in warnings(results):
-        output().print(f"warning: {text}", markup=False, soft_wrap=True)
-    tell_written(out)
+    run_study(
+        asked,
+        out,
+        estimate=estimate,
+        run=run_refinement,
+        told=lambda found: {"groups": gains(found)},
+        show=print_gains,
+        workers=workers,
+        dry_run=dry_run,
+        json=json,
+    )
 
 
 def gains(results: xr.Dataset) -> list[dict[str, Any]]:
@@ -115,14 +100,6 @@ def gains(results: xr.Dataset) -> list[dict[str, Any]]:
                 known = all(math.isfinite(b) for b in bounds)
                 row[f"{name}_interval"] = [float(b) for b in bounds] if known else None
             found.append(row)
-    return found
-
-
-def warnings(results: xr.Dataset) -> list[str]:
-    """Return what the study warned of."""
-    import json
-
-    found: list[str] = json.loads(results.attrs["warnings"])
     return found
 
 

@@ -45,33 +45,21 @@ def tradeoff(
     """
     from ..configuration import load
     from ..tradeoff import TradeoffConfiguration, estimate, run_tradeoff
-    from .console import (
-        drawn_figures,
-        emit_json,
-        listing,
-        progress_bar,
-        tell_written,
-        worker_count,
-    )
     from .learned import print_learned
+    from .running import run_study
 
     asked = load(TradeoffConfiguration, preset=preset, path=config, overrides=set or ())
-    count = workers or worker_count(asked.threads)
-    if dry_run:
-        plan = estimate(asked, workers=count)
-        if json:
-            emit_json(plan)
-        else:
-            listing(plan, "planned")
-        return
-    with progress_bar() as show:
-        results = run_tradeoff(asked, out, workers=count, progress=show)
-    if json:
-        emit_json({**_learned(results), "out": str(out), "figures": drawn_figures(out)})
-        return
-    print_learned(results)
-
-    tell_written(out)
+    run_study(
+        asked,
+        out,
+        estimate=estimate,
+        run=run_tradeoff,
+        told=_learned,
+        show=print_learned,
+        workers=workers,
+        dry_run=dry_run,
+        json=json,
+    )
 
 
 def figures(

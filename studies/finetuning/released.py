@@ -12,7 +12,7 @@ import xarray as xr
 
 from ...analysis.finetuning import finetuning_errors, foresee_arms
 from ...analysis.finetuning.layout import UNIVERSAL
-from ..executor import process_pool, run_units
+from ..executor import counted, process_pool, run_units
 from ..models import predictions_unit
 from ..plan import FINISHED, finished, open_plan
 from ..pool import selection_unit
@@ -171,13 +171,8 @@ def run_released(
         open_plan(out, "finetuning", asked, data=plan.data.key)
         if finished(out):
             return load(out / "results.nc")
-        costs, passed = plan.costs(), 0.0
-
-        def count(unit: Unit, cost: float) -> None:
-            nonlocal passed
-            passed += cost
-            tell("fine-tuning on released sets", passed, sum(costs.values()))
-
+        costs = plan.costs()
+        count = counted(tell, "fine-tuning on released sets", sum(costs.values()))
         with process_pool(workers, asked.threads) as executor:
             run_units(store, plan.frames, executor)
             run_units(store, [plan.data, *plan.selections.values()], executor)

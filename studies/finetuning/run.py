@@ -10,14 +10,14 @@ import xarray as xr
 
 from ...analysis.finetuning import finetuning_errors, foresee_arms
 from ...diversity import DataError, read
-from ..executor import process_pool, run_unit, run_units
+from ...training import Potential
+from ..executor import counted, process_pool, run_unit, run_units
 from ..plan import FINISHED, finished, open_plan
 from ..pool import read_aside, read_set
 from ..pooling import Tell
 from ..registry import featurizer, label_engine, potential
 from ..results import draw_widths, load, save
 from ..store import Store, replace_file
-from ..units import Unit
 from .arms import Work, plan_arms
 from .gathering import gather
 from .question import FinetuningConfiguration
@@ -57,7 +57,7 @@ def run_finetuning(
     DataError
         If the universal model was not made for the system, or all labels of a set failed.
     """
-    check(asked)
+    universal = check(asked)
     if asked.released is not None:
         return run_released(asked, out, draw_figures, workers=workers, progress=progress)
     store = Store(out)
@@ -71,14 +71,8 @@ def run_finetuning(
         tell = progress or (lambda phase, done, total: None)
         run_unit(out, work.start)
         # Its own check, now: a fit would only meet it after the runs.
-        _check_system(asked, store, work)
-        total, passed = sum(work.costs.values()), 0.0
-
-        def count(unit: Unit, cost: float) -> None:
-            nonlocal passed
-            passed += cost
-            tell("runs, labels and fits", passed, total)
-
+        universal.check(read_set(store, work.start.key))
+        count = counted(tell, "runs, labels and fits", sum(work.costs.values()))
         with process_pool(workers, asked.threads) as executor:
             run_units(store, work.units(), executor, costs=work.costs, progress=count)
             tell("results and figures", 0.0, 1.0)
@@ -89,19 +83,14 @@ def run_finetuning(
         return results
 
 
-def check(asked: FinetuningConfiguration) -> None:
-    """Raise now, and not after minutes, where a name is unknown or a package is not there."""
+def check(asked: FinetuningConfiguration) -> Potential:
+    """Return the universal model; raise now where a name is unknown or a package is not there."""
     if asked.released is None:  # there it names the level of the files
         label_engine(asked.engine)
     featurizer(asked.descriptor)
-    potential(asked.potential)
+    universal = potential(asked.potential)
     tuning_of(asked)
-
-
-def _check_system(asked: FinetuningConfiguration, store: Store, work: Work) -> None:
-    checked = getattr(potential(asked.potential), "check", None)
-    if checked is not None:
-        checked(read_set(store, work.start.key))
+    return universal
 
 
 def _write_results(

@@ -14,7 +14,7 @@ import xarray as xr
 from ...analysis.refinement import refinement_errors, with_scores
 from ...diversity import DataError
 from ...training import build_potential
-from ..executor import process_pool, run_unit, run_units
+from ..executor import counted, process_pool, run_unit, run_units
 from ..plan import FINISHED, finished, open_plan
 from ..pool import read_set
 from ..pooling import Tell
@@ -149,14 +149,7 @@ def _run(work: Work, more: Sequence[Unit], store: Store, executor: Executor, tel
     for selection in {unit.key: unit for unit in work.selections}.values():
         run_unit(store.root, selection)
     units = [*work.units(), *more]
-    total = sum(work.costs[unit.key] for unit in units)
-    passed = 0.0
-
-    def count(unit: Unit, cost: float) -> None:
-        nonlocal passed
-        passed += cost
-        tell("fits and refinements", passed, total)
-
+    count = counted(tell, "fits and refinements", sum(work.costs[unit.key] for unit in units))
     run_units(store, units, executor, costs=work.costs, progress=count)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from ...diversity.randomness import ordering
-from ..executor import run_unit, run_units
+from ..executor import counted, run_unit, run_units
 from ..models import fit_unit, predictions_unit
 from ..pool import selection_unit
 from ..predictions import Evaluation
@@ -66,14 +66,7 @@ def fit_cells(
     for selection in selections:
         run_unit(store.root, selection)
     unique = list({unit.key: unit for unit in units}.values())
-    total = sum(costs[unit.key] for unit in unique)
-    passed = 0.0
-
-    def count(unit: Unit, cost: float) -> None:
-        nonlocal passed
-        passed += cost
-        tell("fits", passed, total)
-
+    count = counted(tell, "fits", sum(costs[unit.key] for unit in unique))
     run_units(store, unique, executor, costs=costs, progress=count)
     return fits
 
