@@ -60,9 +60,12 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
     "energy_prior": ("structure",),
     "forces_prior": ("atom", "xyz"),
 }
-#: What each varies: molecules at a fixed budget, conformers of each molecule, how molecules and
-#: how conformers are selected.
-EXPERIMENTS = ("fixed_budget", "fixed_molecules", "molecule_selectors", "conformer_selectors")
+#: What each varies: molecules at a fixed budget, conformers of each molecule, both at will, how
+#: molecules and how conformers are selected.
+EXPERIMENTS = (
+    *("fixed_budget", "fixed_molecules", "grid"),
+    *("molecule_selectors", "conformer_selectors"),
+)
 #: What tells one training set from another.
 CELL = ("n_molecules", "n_conformers", "molecule_selector", "conformer_selector")
 

@@ -66,8 +66,8 @@ class Comparison:
 def grid(results: xr.Dataset, experiment: str) -> np.ndarray:
     """Return the rows of an experiment's designs, along what varies in it.
 
-    By number of molecules in ``fixed_budget``, by conformers per molecule in ``fixed_molecules``;
-    selectors as they were asked for, random first.
+    By number of molecules in ``fixed_budget``, by conformers per molecule in ``fixed_molecules``,
+    by both in ``grid``; selectors as they were asked for, random first.
     """
     rows = np.flatnonzero(results["experiment"].values == experiment)
     along = {"fixed_budget": "n_molecules", "fixed_molecules": "n_conformers"}.get(experiment)

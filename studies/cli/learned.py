@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -22,7 +24,15 @@ _AXES = {"molecule_selectors": "molecules", "conformer_selectors": "conformers"}
 _TOLD = ("own_conformers", "unseen_molecules", "unseen_scaffolds")
 
 
-def print_learned(results: xr.Dataset) -> None:
+def told(results: xr.Dataset) -> dict[str, Any]:
+    """Return what ``--json`` tells: designs compared, and the measures that go with the error."""
+    return {
+        "comparisons": [asdict(row) for row in summarise(results)],
+        "best_measures": [asdict(row) for row in best_measures(results)],
+    }
+
+
+def show(results: xr.Dataset) -> None:
     """Print the force error of every design on every hold-out, and the change from end to end.
 
     Then selectors against random choice, and the measure that goes best with the error.
@@ -59,6 +69,7 @@ def print_learned(results: xr.Dataset) -> None:
         output().print(
             "* undertrained: another rank among the designs after a quarter of the updates."
         )
+    _print_grid(results, mean)
     _print_selectors(results)
     _print_measures(results)
 
@@ -89,6 +100,24 @@ def print_outside(run: Path) -> None:
         rows,
         title="Models made elsewhere, on the same structures (–: not all were predicted)",
     )
+
+
+def _print_grid(results: xr.Dataset, mean: np.ndarray) -> None:
+    """Print the errors of a grid, a row for each number of molecules."""
+    designs = grid(results, "grid")
+    if not len(designs):
+        return
+    counts = [results[name].values[designs] for name in ("n_molecules", "n_conformers")]
+    rows_of, columns_of = (sorted(set(c.tolist())) for c in counts)
+    names = [str(name) for name in results["test_set"].values]
+    for test_set in [name for name in _TOLD if name in names]:
+        error = mean[designs, names.index(test_set)]
+        found = dict(zip(zip(*(c.tolist() for c in counts), strict=True), error, strict=True))
+        table(
+            ["molecules", *(f"{c} conformer{'s' * (c > 1)}" for c in columns_of)],
+            [[str(m), *(f"{found[m, c]:.0f}" for c in columns_of)] for m in rows_of],
+            title=f"Force MAE on {test_set.replace('_', ' ')}, meV/Å (`breadth advise` reads it)",
+        )
 
 
 def _print_selectors(results: xr.Dataset) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from .counts import Count
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 
 def tradeoff(
@@ -30,8 +27,8 @@ def tradeoff(
     out
         Folder of the study; made if it is not there.
     preset
-        smoke (under a minute), demo and selectors (minutes on two cores) or paper (hours on a
-        GPU).
+        smoke (under a minute), demo, selectors and pilot (minutes on two cores) or paper (hours on
+        a GPU).
     config
         YAML file; its keys replace the preset's.
     set
@@ -43,23 +40,12 @@ def tradeoff(
     json
         Print one JSON object.
     """
-    from ..configuration import load
-    from ..tradeoff import TradeoffConfiguration, estimate, run_tradeoff
-    from .learned import print_learned
+    from ..catalogue import study_named
     from .running import run_study
 
-    asked = load(TradeoffConfiguration, preset=preset, path=config, overrides=set or ())
-    run_study(
-        asked,
-        out,
-        estimate=estimate,
-        run=run_tradeoff,
-        told=_learned,
-        show=print_learned,
-        workers=workers,
-        dry_run=dry_run,
-        json=json,
-    )
+    study = study_named("tradeoff")
+    asked = study.load(preset=preset, path=config, overrides=set or ())
+    run_study(study, asked, out, workers=workers, dry_run=dry_run, json=json)
 
 
 def figures(
@@ -96,6 +82,7 @@ def figures(
         Print one JSON object.
     """
     from ...diversity import ConfigurationError
+    from ..catalogue import study_named
     from ..plan import study_of
     from .console import emit_json, output
 
@@ -110,13 +97,7 @@ def figures(
 
         keys = {"energy_key": energy_key, "forces_key": forces_key}
         added = add_outside(run, predictions, name=name, **keys)
-    if kind == "refinement":
-        from ..refinement import draw_figures
-    elif kind == "finetuning":
-        from ..finetuning import draw_figures
-    else:
-        from ..tradeoff import draw_figures
-    paths = draw_figures(run, out or run / "figures", column=column)
+    paths = study_named(kind or "tradeoff").draw_figures(run, out or run / "figures", column=column)
     if json:
         content = {} if added is None else {"outside": added}
         emit_json({**content, "figures": [str(path) for path in paths]})
@@ -127,14 +108,3 @@ def figures(
         print_outside(run)
     for path in paths:
         output().print(str(path), soft_wrap=True)
-
-
-def _learned(results: xr.Dataset) -> dict[str, object]:
-    from dataclasses import asdict
-
-    from ...analysis import best_measures, summarise
-
-    return {
-        "comparisons": [asdict(row) for row in summarise(results)],
-        "best_measures": [asdict(row) for row in best_measures(results)],
-    }

@@ -54,6 +54,15 @@ class FixedMoleculesSection(Section):
     """Conformers per molecule C."""
 
 
+class GridSection(Section):
+    """Every number of molecules with every number of conformers: what advice is fitted on."""
+
+    n_molecules: tuple[int, ...] = (10, 20, 40, 80)
+    """Numbers of molecules M."""
+    n_conformers: tuple[int, ...] = (1, 2, 4, 8)
+    """Conformers per molecule C."""
+
+
 class SelectorSection(Section):
     """Selectors against random choice along each axis, at the same counts."""
 
@@ -86,6 +95,7 @@ class TradeoffConfiguration(Section):
     hold_outs: HoldOutSection = HoldOutSection()
     fixed_budget: FixedBudgetSection | None = FixedBudgetSection()
     fixed_molecules: FixedMoleculesSection | None = FixedMoleculesSection()
+    grid: GridSection | None = None
     selectors: SelectorSection | None = None
     potential: dict[str, Any] = Field(default_factory=lambda: {"name": "factorised_painn"})
     """Name and hyper-parameters of the potential."""
@@ -98,8 +108,8 @@ class TradeoffConfiguration(Section):
 
     @model_validator(mode="after")
     def _feasible(self) -> TradeoffConfiguration:
-        if self.fixed_budget is None and self.fixed_molecules is None and self.selectors is None:
-            raise ValueError("one of fixed_budget, fixed_molecules and selectors is needed")
+        if not any((self.fixed_budget, self.fixed_molecules, self.grid, self.selectors)):
+            raise ValueError("one of fixed_budget, fixed_molecules, grid and selectors is needed")
         if self.training.patience:
             raise ValueError(
                 "training.patience: early stopping would give designs unequal numbers of updates"
@@ -114,6 +124,11 @@ class TradeoffConfiguration(Section):
         ):
             if section is not None and len(set(sizes)) < 2:
                 raise ValueError(f"{experiment} needs at least two different designs")
+        if self.grid is not None:
+            for axis in ("n_molecules", "n_conformers"):
+                sizes = getattr(self.grid, axis)
+                if len(set(sizes)) < 2 or min(sizes) < 1:
+                    raise ValueError(f"grid.{axis} needs at least two different numbers from 1 on")
         if self.selectors is not None and not self._selected():
             raise ValueError("selectors: name a selector of molecules or conformers beside random")
         if self.fixed_budget is not None:
@@ -140,6 +155,12 @@ class TradeoffConfiguration(Section):
             rows += [
                 DesignSpec("fixed_molecules", m, c)
                 for c in sorted(set(self.fixed_molecules.n_conformers))
+            ]
+        if self.grid is not None:
+            rows += [
+                DesignSpec("grid", m, c)
+                for m in sorted(set(self.grid.n_molecules))
+                for c in sorted(set(self.grid.n_conformers))
             ]
         return rows + self._selected()
 
