@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from ..diversity import BreadthError
+from .record import timed
 from .store import Store
 from .units import Unit
 
@@ -78,7 +80,7 @@ def run_unit(root: Path, unit: Unit) -> str:
         run: Callable[[Unit, Store, Path], None] = getattr(
             importlib.import_module(module), function
         )
-        with store.writing(unit) as folder:
+        with store.writing(unit) as folder, timed(folder):
             run(unit, store, folder)
     return unit.key
 
@@ -157,6 +159,13 @@ def run_units(
                 progress(unit, costs.get(unit.key, 0.0))
     if failure is not None:
         raise failure
+
+
+def given_or_pool(
+    executor: Executor | None, workers: int, threads: int
+) -> AbstractContextManager[Executor]:
+    """Return an executor that is given, to be left open, or else a pool of processes."""
+    return process_pool(workers, threads) if executor is None else nullcontext(executor)
 
 
 def process_pool(workers: int, threads: int = 1) -> ProcessPoolExecutor:

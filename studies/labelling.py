@@ -22,11 +22,11 @@ from ..sampling.selecting import select
 from .configuration import Section
 from .costs import CostModel, chunks, summary
 from .executor import process_pool, run_units
-from .plan import FINISHED, finished, open_plan
+from .plan import finish, open_plan
 from .pool import label_unit, measured_seconds, read_aside, read_set
 from .pooling import Tell, counter, link_pool
 from .registry import featurizer, label_engine, selector
-from .store import Store, replace_file
+from .store import Store
 from .units import Unit
 
 #: Engines that read bonds off all conformers of a molecule at once where there is no SMILES.
@@ -117,8 +117,7 @@ def label_set(
             with store.writing(kept) as folder:
                 write(data.with_level(level, labels), folder / "set")
         link_pool(out, store.folder(kept.key) / "set", name="labelled")
-        if not finished(out):
-            replace_file(out / FINISHED, "{}")
+        finish(out, workers=workers)
     return {
         "labelled": str(out / "labelled"),
         "level": level,

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ..diversity import ConfigurationError
+from .record import begin_session, end_session
 from .store import replace_file
 
 PLAN = "plan.json"
@@ -16,7 +17,7 @@ FINISHED = "finished.json"
 
 
 def open_plan(root: Path, study: str, configuration: BaseModel, **inputs: str) -> None:
-    """Write the plan of a study, or check that the folder's plan is this one.
+    """Write the plan of a study, or check that the folder's plan is this one; a run begins.
 
     Parameters
     ----------
@@ -53,6 +54,8 @@ def open_plan(root: Path, study: str, configuration: BaseModel, **inputs: str) -
                 f"{root} holds another study. It differs in {differences}. Give another --out, or "
                 "the configuration that the folder was made with."
             )
+        if not finished(root):
+            begin_session(root)
         return
     strangers = [p.name for p in root.iterdir() if not p.name.startswith(".")]
     if strangers:
@@ -61,6 +64,24 @@ def open_plan(root: Path, study: str, configuration: BaseModel, **inputs: str) -
             "an empty or a new folder as --out."
         )
     replace_file(path, json.dumps(content, indent=1))
+    begin_session(root)
+
+
+def finish(root: Path, *, workers: int, **facts: int) -> None:
+    """Tell that a study has written all its results, once.
+
+    Parameters
+    ----------
+    root : Path
+        The output folder.
+    workers : int
+        Processes that the last run had.
+    **facts : int
+        Counts, such as of fits.
+    """
+    if not finished(root):
+        end_session(root, workers=workers)
+        replace_file(root / FINISHED, json.dumps(facts))
 
 
 def study_of(root: Path) -> str | None:

@@ -21,7 +21,7 @@ from ..sampling.molecules import Molecule
 from ..sampling.sources import BY_ENGINE, Method, SourceSettings
 from .configuration import Section
 from .executor import process_pool, run_units
-from .plan import FINISHED, finished, open_plan
+from .plan import finish, open_plan
 from .pool import geometry_units, measured_seconds, read_aside, read_set
 from .pricing import estimate_pool, label_units
 from .registry import label_engine
@@ -35,7 +35,7 @@ from .sources import (
     listed_molecules,
     source_digest,
 )
-from .store import Store, replace_file
+from .store import Store
 from .units import Unit
 
 Tell = Callable[[str, float, float], None]
@@ -186,8 +186,7 @@ def make_pool(
         link_pool(out, store.folder(pool[-1].key) / "set")
         labelled = read_set(store, pool[-1].key)
         aside = [a for unit in (*geometries, *chunks) for a in read_aside(store, unit.key)]
-        if not finished(out):
-            replace_file(out / FINISHED, "{}")
+        finish(out, workers=workers)
     return {
         "pool": str(out / "pool"),
         "n_molecules": labelled.n_molecules,
