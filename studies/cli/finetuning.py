@@ -46,24 +46,17 @@ def finetuning(
     json
         Print one JSON object.
     """
-    from ..configuration import load
-    from ..finetuning import FinetuningConfiguration, estimate, run_finetuning
+    from ..catalogue import study_named
     from .running import run_study
 
-    asked = load(
-        FinetuningConfiguration, preset=preset, study="finetuning", path=config, overrides=set or ()
-    )
-    run_study(
-        asked,
-        out,
-        estimate=estimate,
-        run=run_finetuning,
-        told=lambda found: {"models": models(found), "differences": differences(found)},
-        show=print_models,
-        workers=workers,
-        dry_run=dry_run,
-        json=json,
-    )
+    study = study_named("finetuning")
+    asked = study.load(preset=preset, path=config, overrides=set or ())
+    run_study(study, asked, out, workers=workers, dry_run=dry_run, json=json)
+
+
+def told(results: xr.Dataset) -> dict[str, Any]:
+    """Return what ``--json`` tells of results."""
+    return {"models": models(results), "differences": differences(results)}
 
 
 def models(results: xr.Dataset) -> list[dict[str, Any]]:
@@ -110,7 +103,7 @@ def differences(results: xr.Dataset) -> list[dict[str, Any]]:
     return rows
 
 
-def print_models(results: xr.Dataset) -> None:
+def show(results: xr.Dataset) -> None:
     """Print errors of every model on its own run and on the independent set, and what it forgot.
 
     Of released sets, which have neither, on the frames of each arm.

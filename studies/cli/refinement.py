@@ -46,25 +46,18 @@ def refinement(
     json
         Print one JSON object.
     """
-    from ..configuration import load
-    from ..refinement import RefinementConfiguration, estimate, run_refinement
+    from ..catalogue import study_named
     from .running import run_study
 
+    study = study_named("refinement")
     overrides = [*(set or ()), *([f"models.run={models}"] if models is not None else [])]
-    asked = load(
-        RefinementConfiguration, preset=preset, study="refinement", path=config, overrides=overrides
-    )
-    run_study(
-        asked,
-        out,
-        estimate=estimate,
-        run=run_refinement,
-        told=lambda found: {"groups": gains(found)},
-        show=print_gains,
-        workers=workers,
-        dry_run=dry_run,
-        json=json,
-    )
+    asked = study.load(preset=preset, path=config, overrides=overrides)
+    run_study(study, asked, out, workers=workers, dry_run=dry_run, json=json)
+
+
+def told(results: xr.Dataset) -> dict[str, Any]:
+    """Return what ``--json`` tells of results."""
+    return {"groups": gains(results)}
 
 
 def gains(results: xr.Dataset) -> list[dict[str, Any]]:
@@ -103,7 +96,7 @@ def gains(results: xr.Dataset) -> list[dict[str, Any]]:
     return found
 
 
-def print_gains(results: xr.Dataset) -> None:
+def show(results: xr.Dataset) -> None:
     """Print, group by group, what every method errs, and what it won."""
     from .console import output, table
 

@@ -2,6 +2,6 @@
 
 from .estimating import estimate
 from .question import FinetuningConfiguration
-from .run import draw_figures, run_finetuning
+from .run import check, draw_figures, run_finetuning
 
-__all__ = ["FinetuningConfiguration", "draw_figures", "estimate", "run_finetuning"]
+__all__ = ["FinetuningConfiguration", "check", "draw_figures", "estimate", "run_finetuning"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +13,14 @@ import xarray as xr
 
 from ...analysis.finetuning import finetuning_errors, foresee_arms
 from ...analysis.finetuning.layout import UNIVERSAL
-from ..executor import counted, process_pool, run_units
+from ..executor import counted, given_or_pool, run_units
 from ..models import predictions_unit
-from ..plan import FINISHED, finished, open_plan
+from ..plan import finish, finished, open_plan
 from ..pool import selection_unit
 from ..pooling import Tell
 from ..refinement.systems import frames_unit, joined_unit
 from ..results import draw_widths, load, save
-from ..store import Store, replace_file
+from ..store import Store
 from ..units import Unit
 from .released_frames import read_released, tested_frames
 from .released_models import gather_released
@@ -147,6 +148,7 @@ def run_released(
     draw: Callable[..., Any],
     *,
     workers: int = 1,
+    executor: Executor | None = None,
     progress: Tell | None = None,
 ) -> xr.Dataset:
     """Run the study of released sets, or what of it is not finished, and return its results.
@@ -162,7 +164,7 @@ def run_released(
         ``foresight.nc`` and ``figures/``.
     draw : callable
         ``draw(run, directory, column=…)``.
-    workers, progress
+    workers, executor, progress
         See :func:`~.run.run_finetuning`.
     """
     store, tell = Store(out), progress or (lambda phase, done, total: None)
@@ -173,7 +175,7 @@ def run_released(
             return load(out / "results.nc")
         costs = plan.costs()
         count = counted(tell, "fine-tuning on released sets", sum(costs.values()))
-        with process_pool(workers, asked.threads) as executor:
+        with given_or_pool(executor, workers, asked.threads) as executor:
             run_units(store, plan.frames, executor)
             run_units(store, [plan.data, *plan.selections.values()], executor)
             for replicate in sorted({model.replicate for model in plan.models}):
@@ -187,7 +189,7 @@ def run_released(
             save(results, out / "results.nc")
             save(foresee_arms(predictions, random_state=asked.seed), out / "foresight.nc")
             draw_widths(draw, out, executor)
-        replace_file(out / FINISHED, json.dumps({"fits": len(plan.models) - 1}))
+        finish(out, workers=workers, fits=len(plan.models) - 1)
         return results
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ import xarray as xr
 from ...analysis.finetuning import finetuning_errors, foresee_arms
 from ...diversity import DataError, read
 from ...training import Potential
-from ..executor import counted, process_pool, run_unit, run_units
-from ..plan import FINISHED, finished, open_plan
+from ..executor import counted, given_or_pool, run_unit, run_units
+from ..plan import finish, finished, open_plan
 from ..pool import read_aside, read_set
 from ..pooling import Tell
 from ..registry import featurizer, label_engine, potential
 from ..results import draw_widths, load, save
-from ..store import Store, replace_file
+from ..store import Store
 from .arms import Work, plan_arms
 from .gathering import gather
 from .question import FinetuningConfiguration
@@ -30,6 +31,7 @@ def run_finetuning(
     out: Path,
     *,
     workers: int = 1,
+    executor: Executor | None = None,
     progress: Tell | None = None,
 ) -> xr.Dataset:
     """Run the study, or what of it is not finished, and return its results.
@@ -42,6 +44,8 @@ def run_finetuning(
         ``training.nc``, ``runs.nc``, ``results.nc``, ``foresight.nc`` and ``figures/``.
     workers : int
         Processes; they change no number.
+    executor : concurrent.futures.Executor, optional
+        Runs units instead of processes of its own; it is used and not closed.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
 
@@ -59,7 +63,8 @@ def run_finetuning(
     """
     universal = check(asked)
     if asked.released is not None:
-        return run_released(asked, out, draw_figures, workers=workers, progress=progress)
+        options: dict[str, Any] = {"workers": workers, "executor": executor, "progress": progress}
+        return run_released(asked, out, draw_figures, **options)
     store = Store(out)
     with store.locked():
         work = plan_arms(asked)
@@ -73,12 +78,12 @@ def run_finetuning(
         # Its own check, now: a fit would only meet it after the runs.
         universal.check(read_set(store, work.start.key))
         count = counted(tell, "runs, labels and fits", sum(work.costs.values()))
-        with process_pool(workers, asked.threads) as executor:
+        with given_or_pool(executor, workers, asked.threads) as executor:
             run_units(store, work.units(), executor, costs=work.costs, progress=count)
             tell("results and figures", 0.0, 1.0)
             results = _write_results(asked, out, store, work)
             draw_widths(draw_figures, out, executor)
-        replace_file(out / FINISHED, json.dumps({"fits": len(work.fits)}))
+        finish(out, workers=workers, fits=len(work.fits))
         tell("results and figures", 1.0, 1.0)
         return results
 

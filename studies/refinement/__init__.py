@@ -2,6 +2,6 @@
 
 from .estimating import estimate
 from .question import RefinementConfiguration
-from .run import draw_figures, run_refinement
+from .run import check, draw_figures, run_refinement
 
-__all__ = ["RefinementConfiguration", "draw_figures", "estimate", "run_refinement"]
+__all__ = ["RefinementConfiguration", "check", "draw_figures", "estimate", "run_refinement"]

@@ -14,13 +14,13 @@ import xarray as xr
 from ...analysis.refinement import refinement_errors, with_scores
 from ...diversity import DataError
 from ...training import build_potential
-from ..executor import counted, process_pool, run_unit, run_units
-from ..plan import FINISHED, finished, open_plan
+from ..executor import counted, given_or_pool, run_unit, run_units
+from ..plan import finish, finished, open_plan
 from ..pool import read_set
 from ..pooling import Tell
 from ..registry import label_engine
 from ..results import draw_widths, load, save
-from ..store import Store, replace_file
+from ..store import Store
 from ..units import Unit
 from .dynamics import gather_dynamics
 from .finished import prepare_models, study_plan
@@ -44,6 +44,7 @@ def run_refinement(
     out: Path,
     *,
     workers: int = 1,
+    executor: Executor | None = None,
     progress: Tell | None = None,
 ) -> xr.Dataset:
     """Run the study, or what of it is not finished, and return its results.
@@ -56,6 +57,8 @@ def run_refinement(
         ``results.nc``, ``spectra.nc``, ``surface.nc``, ``dynamics.nc`` and ``figures/``.
     workers : int
         Processes; they change no number.
+    executor : concurrent.futures.Executor, optional
+        Runs units instead of processes of its own; it is used and not closed.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
 
@@ -79,7 +82,7 @@ def run_refinement(
         if finished(out):
             return load(out / "results.nc")
         tell = progress or (lambda phase, done, total: None)
-        with process_pool(workers, asked.threads) as executor:
+        with given_or_pool(executor, workers, asked.threads) as executor:
             experiments = prepare(asked, store, executor, tell)
             kept = [name for names in chosen_systems(asked, experiments) for name in names]
             work = plan_methods(asked, experiments, kept)
@@ -99,7 +102,7 @@ def run_refinement(
             if simulated["surface"]:
                 save(gather_surfaces(store, simulated["surface"]), out / "surface.nc")
             draw_widths(draw_figures, out, executor)
-        replace_file(out / FINISHED, json.dumps({"fits": len(work.fits)}))
+        finish(out, workers=workers, fits=len(work.fits))
         tell("results and figures", 1.0, 1.0)
         return results
 

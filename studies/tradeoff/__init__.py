@@ -2,11 +2,12 @@
 
 from .outside import add_outside, with_outside
 from .question import TradeoffConfiguration
-from .run import draw_figures, estimate, run_tradeoff
+from .run import check, draw_figures, estimate, run_tradeoff
 
 __all__ = [
     "TradeoffConfiguration",
     "add_outside",
+    "check",
     "draw_figures",
     "estimate",
     "run_tradeoff",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ from ...analysis.outside import in_place_of_models
 from ...diversity import ConformerSet, DataError
 from ...training import build_potential
 from ..contents import pool_contents
-from ..executor import process_pool
-from ..plan import FINISHED, finished, open_plan
+from ..executor import given_or_pool
+from ..plan import finish, finished, open_plan
 from ..pool import SECONDS, read_set
 from ..pooling import link_pool
 from ..predictions import Evaluation, gather_predictions
 from ..results import draw_widths, load, save
-from ..store import Store, replace_file
+from ..store import Store
 from ..units import Unit
 from .cells import Cell, Progress, choose_molecules
 from .fits import QUARTER, SECONDS_PER_STRUCTURE, fit_cells, training_curves
@@ -35,6 +36,7 @@ def run_tradeoff(
     out: Path,
     *,
     workers: int = 1,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """Run the study, or what of it is not finished, and return its results.
@@ -47,6 +49,8 @@ def run_tradeoff(
         ``predictions.nc``, ``results.nc``, ``pool.nc``, ``curves.nc`` and ``figures/``.
     workers : int
         Processes; they change no number.
+    executor : concurrent.futures.Executor, optional
+        Runs units instead of processes of its own; it is used and not closed.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
 
@@ -62,16 +66,14 @@ def run_tradeoff(
     ShortageError
         If designs or hold-outs cannot be filled.
     """
-    asked.pool.check_engines()
-    check_selectors(asked)
-    build_potential(**asked.potential)  # raises here if a hyper-parameter is wrong
+    check(asked)
     store = Store(out)
     with store.locked():
         open_plan(out, "tradeoff", asked, molecules=asked.pool.digest())
         if finished(out):
             return load(out / "results.nc")
         tell = progress or (lambda phase, done, total: None)
-        with process_pool(workers, asked.threads) as executor:
+        with given_or_pool(executor, workers, asked.threads) as executor:
             cells, pool_unit = label_cells(asked, store, executor, tell)
             pool = read_set(store, pool_unit.key)
             cells = with_high_forces(asked, cells, pool)
@@ -81,9 +83,16 @@ def run_tradeoff(
             results = _write_results(asked, out, store, pool, cells, measured, fits)
             link_pool(out, store.folder(pool_unit.key) / "set")
             draw_widths(draw_figures, out, executor)
-        replace_file(out / FINISHED, json.dumps({"fits": len(fits)}))
+        finish(out, workers=workers, fits=len(fits))
         tell("results and figures", 1.0, 1.0)
         return results
+
+
+def check(asked: TradeoffConfiguration) -> None:
+    """Raise now, and not after minutes, where a name is unknown or a selector cannot be used."""
+    asked.pool.check_engines()
+    check_selectors(asked)
+    build_potential(**asked.potential)  # raises here if a hyper-parameter is wrong
 
 
 def _write_results(

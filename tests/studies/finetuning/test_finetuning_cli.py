@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from breadth.studies.cli.finetuning import differences, models, print_models
+from breadth.studies.cli.finetuning import differences, models, show
 from breadth.studies.results import load
 
 
@@ -26,7 +26,7 @@ def test_what_is_printed_are_the_results(studied, capsys):
         error = results["force_mae"].sel(iteration=2, test_run="independent")
         gap = error.sel(arm=row["arm"]) - error.sel(arm=row["other"])
         assert row["force_mae_difference"] == pytest.approx(float(gap.mean()), abs=1e-9)
-    print_models(results)
+    show(results)
     printed = capsys.readouterr().out
     assert "on its own run, mean of 2 replicates" in printed
     assert f"{1e3 * one['force_mae']:.3g}" in printed

@@ -167,9 +167,9 @@ def test_a_finished_study_is_read(study, asked, monkeypatch):
 
 
 def test_printed(study, capsys):
-    from breadth.studies.cli.finetuning import print_models
+    from breadth.studies.cli.finetuning import show
 
-    print_models(study[1])
+    show(study[1])
     printed = capsys.readouterr().out
     for arm in ("naive", "periodic", "nonperiodic"):
         assert f"on unseen frames of the arm {arm}" in printed
