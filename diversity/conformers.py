@@ -138,6 +138,11 @@ class ConformerSet:
             f"{self.n_atoms} atoms; {levels}>"
         )
 
+    def _repr_html_(self) -> str:
+        from .describe import set_html
+
+        return set_html(self)
+
     @property
     def n_conformers(self) -> int:
         """Number of conformers n."""

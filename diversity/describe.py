@@ -9,10 +9,11 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from .conformers import ConformerSet
+from .html import Report, facts, folded, table
 from .tables import Labels
 
 
-def describe(conformers: ConformerSet) -> dict[str, Any]:
+def describe(conformers: ConformerSet) -> Report:
     """Count and summarise a set.
 
     Parameters
@@ -21,13 +22,13 @@ def describe(conformers: ConformerSet) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        Counts; `identity_rule`; `elements` (symbols); `conformers_per_molecule`; `charges` and
-        `multiplicities` with their numbers of conformers; `set_aside` with the count by reason;
-        and by level of theory, in `levels`, the ranges and means that :func:`describe_labels`
-        has. `level`, `energy_range` (eV), `force_range` (of components, eV/Å) and
-        `force_norm_range` (of |F| per atom, eV/Å) repeat those of the first level that has
-        labels; None where there are none.
+    Report
+        A dictionary that notebooks show as tables. Counts; `identity_rule`; `elements` (symbols);
+        `conformers_per_molecule`; `charges` and `multiplicities` with their numbers of conformers;
+        `set_aside` with the count by reason; and by level of theory, in `levels`, the ranges and
+        means that :func:`describe_labels` has. `level`, `energy_range` (eV), `force_range` (of
+        components, eV/Å) and `force_norm_range` (of |F| per atom, eV/Å) repeat those of the first
+        level that has labels; None where there are none.
     """
     s = conformers
     per_molecule = np.bincount(s.molecule, minlength=s.n_molecules)
@@ -39,7 +40,7 @@ def describe(conformers: ConformerSet) -> dict[str, Any]:
     aside = s.metadata.get("set_aside", [])
     reasons = Counter(entry["reason"].split(":", 1)[0] for entry in aside)
     sources, counts = np.unique(s.source, return_counts=True)
-    return {
+    found = {
         "n_conformers": s.n_conformers,
         "n_molecules": s.n_molecules,
         "n_constitutions": len(np.unique(s.constitution)),
@@ -62,6 +63,7 @@ def describe(conformers: ConformerSet) -> dict[str, Any]:
         "sources": {str(k): int(v) for k, v in zip(sources, counts, strict=True)},
         "set_aside": {"count": len(aside), "reasons": dict(reasons)},
     }
+    return Report(found)
 
 
 def describe_labels(labels: Labels, conformers: ConformerSet) -> dict[str, Any]:
@@ -104,6 +106,51 @@ def describe_labels(labels: Labels, conformers: ConformerSet) -> dict[str, Any]:
     if labels.stress is not None:
         made["stress_range"] = _range(labels.stress[labels.has_stress])
     return made
+
+
+def set_html(conformers: ConformerSet) -> str:
+    """Return what a notebook shows of a set: counts alone, so that 10⁷ conformers take a moment.
+
+    Elements are told of at most 10⁷ atoms, since every atom is looked at for them.
+    """
+    s = conformers
+    known: dict[str, Any] = {
+        "atoms": f"{s.n_atoms:,}",
+        "atoms of a conformer": _bounds(s.counts),
+        "conformers of a molecule": _bounds(np.bincount(s.molecule, minlength=s.n_molecules)),
+    }
+    if s.n_atoms <= 10**7:
+        known["elements"] = [chemical_symbols[z] for z in s.elements]
+    if s.pbc.any():
+        known["periodic conformers"] = f"{int(s.pbc.any(axis=1).sum()):,}"
+    if "identity_rule" in s.metadata:
+        known["told apart by"] = s.metadata["identity_rule"]
+    if aside := s.metadata.get("set_aside"):
+        known["records set aside"] = f"{len(aside):,}"
+    caption = f"{s.n_conformers:,} conformers of {s.n_molecules:,} molecules"
+    levels = [
+        [
+            name,
+            *(f"{int(there.sum()):,}" for there in (one.has_energy, one.has_forces)),
+            [chemical_symbols[z] for z in one.reference_energies],
+        ]
+        for name, one in s.levels.items()
+    ]
+    heads = ["level of theory", "energies", "forces", "isolated atoms"]
+    shown = table(heads, levels) if levels else "<p>No labels.</p>"
+    extras = {
+        "per conformer": list(s.frame_extras),
+        "per atom": list(s.atom_extras),
+    }
+    kept = folded("also in the file", facts(extras)) if any(extras.values()) else ""
+    return facts(known, caption=caption) + shown + kept
+
+
+def _bounds(counts: np.ndarray) -> str:
+    if not counts.size:
+        return "–"
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}, {counts.mean():,.1f} on average"
 
 
 def _range(values: np.ndarray) -> list[float] | None:

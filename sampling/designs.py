@@ -21,6 +21,7 @@ from sklearn.base import BaseEstimator
 
 from ..diversity.conformers import ConformerSet
 from ..diversity.errors import ConfigurationError, ShortageError
+from ..diversity.html import facts
 from ..diversity.protocols import Featurizer
 from ..diversity.randomness import ordering
 from .candidates import Reading
@@ -57,6 +58,23 @@ class Design:
     def budget(self) -> int:
         """Frames in all, validation included."""
         return len(self.train) + len(self.validation)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Design: {len(self.molecules)} molecules, {len(self.train)} frames to train on and "
+            f"{len(self.validation)} to validate>"
+        )
+
+    def _repr_html_(self) -> str:
+        low, high = self.n_conformers.min(), self.n_conformers.max()
+        known = {
+            "conformers of each": f"{low}" if low == high else f"{low} or {high}",
+            "frames to train on": len(self.train),
+            "frames to validate on": len(self.validation),
+        }
+        if self.n_labels_read:
+            known["labels read to choose"] = self.n_labels_read
+        return facts(known, caption=f"{len(self.molecules):,} molecules, budget {self.budget:,}")
 
 
 class _Designs(BaseEstimator):

@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 
 from ..diversity.conformers import ConformerSet
 from ..diversity.errors import ConfigurationError, DataError, ShortageError
+from ..diversity.html import table
 from ..diversity.randomness import ordering
 from ..diversity.scaffolds import scaffolds
 from .disjoint import KEYS, check_disjoint
@@ -45,6 +46,18 @@ class Partition:
     pool: np.ndarray
     available: np.ndarray
     tests: dict[str, np.ndarray]
+
+    def _repr_html_(self) -> str:
+        molecules, counts = np.unique(self.pool, return_counts=True)
+        n_molecules = dict(zip(molecules.tolist(), counts.tolist(), strict=True))
+        parts = {"trainable": int(self.available.sum())}
+        parts |= {name: len(rows) for name, rows in self.tests.items()}
+        rows = [
+            [name.replace("_", " "), n_molecules.get(name, "of the trainable"), f"{n:,}"]
+            for name, n in parts.items()
+            if n or name in n_molecules
+        ]
+        return table(["hold-out", "molecules", "conformers"], rows)
 
     @property
     def trainable(self) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..analysis.detectors import CommitteeVariance
 from ..analysis.shift.between import MOST_STRUCTURES, available, shift
+from ..analysis.shift.report import ShiftReport
 from ..analysis.shift.structure_rows import StructureRows, taken_with_elements
 from ..diversity import ConfigurationError, ConformerSet, Featurizer, Labels
 from ..diversity.descriptors import atomic_features, bound
@@ -83,7 +84,7 @@ def shift_sets(
     level: str | None = None,
     random_state: int = 0,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> ShiftReport:
     """Measure the shift from one set to another; what `breadth shift` prints with ``--json``.
 
     Parameters
@@ -103,7 +104,7 @@ def shift_sets(
 
     Returns
     -------
-    dict
+    ShiftReport
         As `breadth.analysis.shift.shift`, and ``sets`` (conformers and molecules, and how many
         structures were compared), ``shared`` (conformers and molecules in both), ``features``,
         ``cutoff``, ``left_out`` (measures without their arrays, with the reason) and ``verdict``.
@@ -152,18 +153,20 @@ def shift_sets(
         "conformers": len(np.intersect1d(a.id, b.id)),
         "molecules": len(np.intersect1d(a.molecules.constitution, b.molecules.constitution)),
     }
-    return {
-        "sets": [
-            {"n_conformers": len(one), "n_molecules": one.n_molecules, "n_compared": len(part)}
-            for one, part in zip((a, b), parts, strict=True)
-        ],
-        "shared": shared,
-        "features": getattr(featurizer, "name", features),
-        "cutoff": cutoff,
-        **found,
-        "left_out": left_out,
-        "verdict": verdict(found["measures"]),
-    }
+    return ShiftReport(
+        {
+            "sets": [
+                {"n_conformers": len(one), "n_molecules": one.n_molecules, "n_compared": len(part)}
+                for one, part in zip((a, b), parts, strict=True)
+            ],
+            "shared": shared,
+            "features": getattr(featurizer, "name", features),
+            "cutoff": cutoff,
+            **found,
+            "left_out": left_out,
+            "verdict": verdict(found["measures"]),
+        }
+    )
 
 
 def verdict(measures: dict[str, Any]) -> str:

@@ -6,13 +6,15 @@ import copy
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..diversity.errors import ConfigurationError
-from .checkpoints import load_state, save_state
+from ..diversity.html import facts
+from .checkpoints import damage_told, load_state, save_state
 from .configuration import TrainingConfig, learning_rate
 from .potentials import Potential
 
@@ -38,6 +40,28 @@ class FitResult:
     history: dict[str, np.ndarray]
     updates: int
     left_out: int = 0
+
+    def __repr__(self) -> str:
+        return f"<FitResult: {type(self.potential).__name__} after {self.updates:,} updates>"
+
+    def _repr_html_(self) -> str:
+        potential = self.potential
+        known: dict[str, Any] = {
+            "levels of theory": potential.levels,
+            "cutoff, Å": potential.cutoff,
+            "weights": f"{sum(p.numel() for p in potential.parameters()):,}",
+            "updates": f"{self.updates:,}",
+        }
+        loss = self.history["loss"]
+        if len(loss):
+            tenth = max(1, len(loss) // 10)
+            ends = (float(loss[:tenth].mean()), float(loss[-tenth:].mean()))
+            known["loss, first and last tenth"] = f"{ends[0]:.4g}, {ends[1]:.4g}"
+        if len(validation := self.history["validation_loss"]):
+            known["validation loss, last"] = float(validation[-1])
+        if self.left_out:
+            known["left out: no label of the prior"] = self.left_out
+        return facts(known, caption=type(potential).__name__)
 
 
 class TrainingState:
@@ -109,23 +133,25 @@ class TrainingState:
         if found is None:
             return
         tensors, facts = found
-        if facts["fingerprint"] != fingerprint:
+        if facts.get("fingerprint") != fingerprint:
             raise ConfigurationError(
                 f"{directory} holds the checkpoint of another fit (other data, seed or options): "
                 "choose another folder, or remove it."
             )
-        device = self.weights.device
-        with torch.no_grad():
+        with damage_told(directory), torch.no_grad():
             self.weights.copy_(tensors["weights"])
             self.mean.copy_(tensors["mean"])
-        for key in ("step", "exp_avg", "exp_avg_sq"):
-            self.optimizer.state[self.weights][key] = tensors[f"adam.{key}"].to(device)
-        self.best = tensors["best"].to(device) if "best" in tensors else None
-        self.update = facts["update"]
-        self.losses[: self.update] = tensors["losses"].numpy()
-        self.validation = [(int(u), float(x)) for u, x in facts["validation"]]
-        self.monitored = [(int(u), dict(x)) for u, x in facts["monitored"]]
-        self.finished = facts["finished"]
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                # Not into what is there: a fresh optimizer has no such tensors yet.
+                self.optimizer.state[self.weights][key] = tensors[f"adam.{key}"].to(
+                    self.weights.device
+                )
+            self.best = tensors["best"].to(self.weights.device) if "best" in tensors else None
+            self.update = int(facts["update"])
+            self.losses[: self.update] = tensors["losses"].numpy()
+            self.validation = [(int(u), float(x)) for u, x in facts["validation"]]
+            self.monitored = [(int(u), dict(x)) for u, x in facts["monitored"]]
+            self.finished = bool(facts["finished"])
 
     def validate(self, loss: float) -> bool:
         """Keep a validation loss; True where it is time to stop."""

@@ -27,6 +27,7 @@ from .classifier import ClassifierTwoSample
 from .composition import composition_score, unknown_elements
 from .halves import Units, cuts, debiased, difference, half_rows, independent_units
 from .quantiles import hold_out_quantile
+from .report import ShiftReport
 from .set_distances import DISTANCES, SlicedWasserstein
 from .structure_rows import MOST_ATOMS, StructureRows, leading_components
 
@@ -183,7 +184,7 @@ def shift(
     measures: Sequence[str] | None = None,
     random_state: int = 0,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> ShiftReport:
     """Measure the shift from one set to another.
 
     Parameters
@@ -200,13 +201,13 @@ def shift(
 
     Returns
     -------
-    dict
-        ``measures``: by name ``distance`` (≥ 0; 0 between a set and itself), ``interval`` (95 %;
-        None where a set is one unit, with the ``reason``), ``quantiles`` (by probability p, where
-        the p-quantile of b's structures stands among held-out structures of a, from 0 to 1),
-        ``outside`` (share of b's structures beyond 95 % of those) and ``unit``. ``units`` and
-        ``n_units``: what the intervals take as drawn independently, molecules or blocks of
-        consecutive structures.
+    ShiftReport
+        A dictionary that notebooks show as a table. ``measures``: by name ``distance`` (≥ 0; 0
+        between a set and itself), ``interval`` (95 %; None where a set is one unit, with the
+        ``reason``), ``quantiles`` (by probability p, where the p-quantile of b's structures stands
+        among held-out structures of a, from 0 to 1), ``outside`` (share of b's structures beyond
+        95 % of those) and ``unit``. ``units`` and ``n_units``: what the intervals take as drawn
+        independently, molecules or blocks of consecutive structures.
 
     Raises
     ------
@@ -252,7 +253,7 @@ def shift(
             **({"reason": _one_unit(units)} if estimate.interval is None else {}),
         }
     n_units = [len(np.unique(one)) for one in (units.a, units.b)]
-    return {"measures": found, "units": units.kind, "n_units": n_units}
+    return ShiftReport(measures=found, units=units.kind, n_units=n_units)
 
 
 def available(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..conformers import ConformerSet
+from .findings import Entries
 from .frames import energy_forces, near_duplicates
 from .labels import missing_labels, net_force, net_torque
 from .leakage import leakage
@@ -35,9 +36,7 @@ CHECKS: tuple[Callable[[ConformerSet], Any], ...] = (
 )
 
 
-def audit(
-    conformers: ConformerSet, *, progress: Callable[[str], None] | None = None
-) -> list[dict[str, Any]]:
+def audit(conformers: ConformerSet, *, progress: Callable[[str], None] | None = None) -> Entries:
     """Check a set for faults of labels, geometries and states.
 
     Parameters
@@ -48,14 +47,14 @@ def audit(
 
     Returns
     -------
-    list of dict
-        An entry for each check, as :func:`breadth.diversity.audit.findings.report` makes it:
-        ``missing_labels``, ``units``, ``energy_outliers``, ``energy_forces``, ``net_force``,
-        ``net_torque``, ``exact_duplicates``, ``near_duplicates``, ``conflicting_labels``,
-        ``spin_parity``, ``changed_bonds``.
+    Entries
+        A list of dictionaries that notebooks show as a table. An entry for each check, as
+        :func:`breadth.diversity.audit.findings.report` makes it: ``missing_labels``, ``units``,
+        ``energy_outliers``, ``energy_forces``, ``net_force``, ``net_torque``, ``exact_duplicates``,
+        ``near_duplicates``, ``conflicting_labels``, ``spin_parity``, ``changed_bonds``.
     """
     tell = progress or (lambda check: None)
-    entries: list[dict[str, Any]] = []
+    entries = Entries()
     for check in CHECKS:
         tell(check.__name__.replace("_", " "))
         made = check(conformers)

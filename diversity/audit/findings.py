@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..conformers import ConformerSet
+from ..html import table
 
 #: Most records that a check names.
 N_WORST = 5
@@ -27,6 +28,28 @@ class Finding(NamedTuple):
     row: int
     severity: float
     what: str
+
+
+class Entries(list[dict[str, Any]]):
+    """The entries of an audit, each made by :func:`report`; a notebook shows them as a table."""
+
+    def rows(self) -> list[list[str]]:
+        """Return a line for each check: its name, its verdict, the worst record or a note."""
+        return [_row(entry) for entry in self]
+
+    def _repr_html_(self) -> str:
+        return table(["audit", "verdict", "worst records"], self.rows(), left=3)
+
+
+def _row(entry: Mapping[str, Any]) -> list[str]:
+    verdict = {True: "ok", None: "not judged"}.get(
+        entry["passed"], f"{entry['count']} of {entry['n_checked']}"
+    )
+    worst = "; ".join(f"{one['record']}: {one['what']}" for one in entry["worst"][:1])
+    others = [one["record"].rpartition("#")[2] for one in entry["worst"][1:]]
+    if others:
+        worst += f" (then #{', #'.join(others)})"
+    return [entry["check"].replace("_", " "), verdict, worst or entry["note"]]
 
 
 def report(

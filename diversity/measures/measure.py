@@ -11,6 +11,7 @@ from rdkit import Chem
 from ..conformers import ConformerSet
 from ..descriptors import CompactDescriptor, bandwidth_for
 from ..errors import ConfigurationError, ShortageError
+from ..html import Report
 from ..protocols import Featurizer
 from ..randomness import generator
 from ..scaffolds import scaffold
@@ -33,7 +34,7 @@ def measure(
     level: str | None = None,
     seed: int = 0,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Report:
     """Say how broad and how deep a set is.
 
     Parameters
@@ -56,9 +57,9 @@ def measure(
 
     Returns
     -------
-    dict
-        ``n_molecules``, ``n_conformers``, ``n_environments``, and a part each for
-        ``structural``, ``conformational``, ``environments`` and ``partition``; see
+    Report
+        A dictionary that notebooks show. ``n_molecules``, ``n_conformers``, ``n_environments``, and
+        a part each for ``structural``, ``conformational``, ``environments`` and ``partition``; see
         `structural_measures`, `conformational_measures`, `environment_measures` and `partition`
         (with ``curve``, the terms over bandwidths, and ``structures``, the partition of whole
         structures).
@@ -81,15 +82,17 @@ def measure(
         conformers, featurizer=featurizer, bandwidths=[m * h for m in CURVE], seed=seed
     )
     divided["structures"] = partition(conformers, level="structures", **options).as_dict()
-    return {
-        "n_molecules": conformers.n_molecules,
-        "n_conformers": conformers.n_conformers,
-        "n_environments": conformers.n_atoms,
-        "structural": structural,
-        "conformational": conformational,
-        "environments": environments,
-        "partition": divided,
-    }
+    return Report(
+        {
+            "n_molecules": conformers.n_molecules,
+            "n_conformers": conformers.n_conformers,
+            "n_environments": conformers.n_atoms,
+            "structural": structural,
+            "conformational": conformational,
+            "environments": environments,
+            "partition": divided,
+        }
+    )
 
 
 def compare(
@@ -103,7 +106,7 @@ def compare(
     repeats: int = 5,
     seed: int = 0,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Report:
     """Compare sets: what they share, and how diverse equally large parts of them are.
 
     Larger sets look more diverse by most measures, so each set is cut to the same number of
@@ -123,11 +126,12 @@ def compare(
 
     Returns
     -------
-    dict
-        ``rarefied_to`` (``n_molecules``, ``n_conformers``, ``repeats``); ``sets``: by name the
-        full counts and the mean measures of the parts (``structural``, ``conformational``,
-        ``partition``); ``shared``: by pair of names, numbers of conformers, molecules and
-        scaffolds in both; ``environments``: by pair, overlap and novelty of the whole sets.
+    Report
+        A dictionary that notebooks show. ``rarefied_to`` (``n_molecules``, ``n_conformers``,
+        ``repeats``); ``sets``: by name the full counts and the mean measures of the parts
+        (``structural``, ``conformational``, ``partition``); ``shared``: by pair of names, numbers
+        of conformers, molecules and scaffolds in both; ``environments``: by pair, overlap and
+        novelty of the whole sets.
 
     Raises
     ------
@@ -182,12 +186,14 @@ def compare(
             sets[a], sets[b], featurizer=featurizer, bandwidth=h, seed=seed
         )
         environments.append({"sets": [a, b], **found})
-    return {
-        "rarefied_to": {"n_molecules": m, "n_conformers": c, "repeats": repeats},
-        "sets": described,
-        "shared": shared,
-        "environments": environments,
-    }
+    return Report(
+        {
+            "rarefied_to": {"n_molecules": m, "n_conformers": c, "repeats": repeats},
+            "sets": described,
+            "shared": shared,
+            "environments": environments,
+        }
+    )
 
 
 def shared_records(a: ConformerSet, b: ConformerSet) -> dict[str, int | None]:

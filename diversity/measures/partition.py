@@ -31,6 +31,7 @@ from ..descriptors import (
     structure_features,
 )
 from ..errors import ConfigurationError, DataError
+from ..html import table
 from ..protocols import Featurizer
 from ..randomness import generator, ordering
 from ..topology import sites
@@ -84,6 +85,18 @@ class Partition:
     def as_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""
         return asdict(self)
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for name in TERMS:
+            term: Term = getattr(self, name)
+            flag = "at its ceiling: more samples would raise it" if term.at_ceiling else ""
+            rows.append([name, term.value, term.interval, term.ceiling, flag])
+        caption = (
+            f"Entropy of {self.n_points:,} {self.level}, {self.descriptor}, "
+            f"bandwidth {self.bandwidth:.3g}"
+        )
+        return table(["diversity", "nats", "interval", "at most", ""], rows, caption=caption)
 
 
 def partition(

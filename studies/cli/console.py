@@ -80,25 +80,11 @@ def table(
 
 def listing(content: Mapping[str, Any], title: str | None = None) -> None:
     """Print names and values, a line each."""
+    # The ground imports numpy, which must not load before its threads are set.
+    from ...diversity.html import shown
+
     rows = [[key.replace("_", " "), shown(value)] for key, value in content.items()]
     table(["", title or ""], rows, left=2)
-
-
-def shown(value: Any) -> str:
-    """Return a value as a table shows it."""
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.3f}" if abs(value) >= 1000 else f"{value:.5g}"
-    if isinstance(value, list | tuple):
-        if len(value) == 2 and all(isinstance(v, float) for v in value):
-            return f"{shown(value[0])} … {shown(value[1])}"
-        return ", ".join(shown(v) for v in value) or "none"
-    if isinstance(value, dict):
-        parts = [f"{k} {shown(v)}" for k, v in value.items()]
-        nested = any(isinstance(v, dict | list) for v in value.values())
-        return ("\n" if nested else ", ").join(parts) or "none"
-    return str(value)
 
 
 def drawn_figures(out: Path) -> list[str]:

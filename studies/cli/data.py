@@ -83,7 +83,7 @@ def describe(
         said |= {"audit", "torsional_regions"}
         listing({k: v for k, v in content.items() if k not in said}, content["file"])
         if audit:
-            rows = [*_verdicts(content["audit"]), _torsions(content["torsional_regions"])]
+            rows = [*content["audit"].rows(), _torsions(content["torsional_regions"])]
             table(["audit", "verdict", "worst records"], rows, left=3)
     if shared:
         columns = ("conformers", "near_conformers", "conflicts", "molecules", "scaffolds")
@@ -99,21 +99,6 @@ def describe(
     for path in drawn:
         if path.suffix == ".png":
             output().print(f"{path} (PDF beside it)", markup=False, soft_wrap=True)
-
-
-def _verdicts(entries: list[dict[str, Any]]) -> list[list[str]]:
-    """Return a line for each check: its name, its verdict, the worst record or what to know."""
-    rows = []
-    for entry in entries:
-        verdict = {True: "ok", None: "not judged"}.get(
-            entry["passed"], f"{entry['count']} of {entry['n_checked']}"
-        )
-        worst = "; ".join(f"{one['record']}: {one['what']}" for one in entry["worst"][:1])
-        others = [one["record"].rpartition("#")[2] for one in entry["worst"][1:]]
-        if others:
-            worst += f" (then #{', #'.join(others)})"
-        rows.append([entry["check"].replace("_", " "), verdict, worst or entry["note"]])
-    return rows
 
 
 def _torsions(found: dict[str, Any]) -> list[str]:

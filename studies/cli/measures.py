@@ -70,7 +70,7 @@ def measure(
         messages().print(said)
     parts = ("structural", "conformational", "environments", "partition")
     with progress_bar() as show:
-        content = measure_set(
+        content: dict[str, Any] = measure_set(
             conformers,
             featurizer=featurizer(descriptor),
             bandwidth=bandwidth,
@@ -161,7 +161,7 @@ def compare(
             show(part, done, len(sets) * (len(sets) + 1) / 2)
             done += 1
 
-        content = compare_sets(
+        content: dict[str, Any] = compare_sets(
             sets,
             featurizer=featurizer(descriptor),
             bandwidth=bandwidth,

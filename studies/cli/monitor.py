@@ -99,7 +99,8 @@ def monitor(
 
 
 def _print(content: dict[str, Any], out: Path | None) -> None:
-    from .console import output, shown, table
+    from ...diversity.html import shown
+    from .console import output, table
 
     time = content["time"]
     unit = "" if time["unit"] == "frame" else f" {time['unit']}"

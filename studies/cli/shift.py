@@ -82,6 +82,7 @@ def shift(
 
 
 def _print(content: dict[str, Any]) -> None:
+    from ...analysis.shift.report import HEADS, ShiftReport
     from .console import output, table
 
     for name, path, one in zip("AB", content["files"], content["sets"], strict=True):
@@ -100,30 +101,10 @@ def _print(content: dict[str, Any]) -> None:
     output().print(
         f"In both sets: conformers {shared['conformers']:,}, molecules {shared['molecules']:,}\n"
     )
-    rows = []
-    for name, one in content["measures"].items():
-        low, high = one["interval"] or (None, None)
-        seen = "" if low is None else ("yes" if low > 0 else "no")
-        rows.append(
-            [
-                name.replace("_", " "),
-                f"{one['distance']:.3g}",
-                "–" if low is None else f"{low:.3g} … {high:.3g}",
-                "" if one["unit"] == "1" else one["unit"],
-                seen,
-                f"{100 * one['quantiles']['0.5']:.0f} %",
-                f"{100 * one['outside']:.0f} %",
-            ]
-        )
-    table(
-        ["measure", "distance", "95 %", "unit", "shifted", "B's median", "B beyond 95 % of A"],
-        rows,
-        title=f"Shift from A to B ({content['features']} features)",
-    )
-    units = {"molecule": "molecules", "block": "blocks of consecutive conformers"}
-    n = " and ".join(f"{k}" for k in content["n_units"])
+    told = ShiftReport(content)
+    table(list(HEADS), told.rows(), title=f"Shift from A to B ({content['features']} features)")
     output().print(
-        f"Intervals from {n} {units[content['units']]} drawn independently. B's median: where it "
+        f"Intervals from {told.units()} drawn independently. B's median: where it "
         "stands among held-out structures of A (50 % is the middle, 100 % beyond all).",
         soft_wrap=True,
     )
