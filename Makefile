@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 # One thread a process: worker processes fill the cores, and tblite slows down with more.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: env study test test-slow test-mace check bench bench-accuracy clean
+.PHONY: env study test test-slow test-mace check bench bench-accuracy docs clean
 
 env: $(READY)
 
@@ -61,5 +61,11 @@ $(PEERS): benchmarks/requirements-measures.txt
 bench-accuracy: env
 	@$(BIN)/python benchmarks/accuracy.py
 
+# The site: every page, the commands, keys and formats as the code has them, the Python reference. A
+# link that leads nowhere, a page that no other lists or a docstring that cannot be read ends it.
+docs: env
+	$(BIN)/sphinx-build -E -W --keep-going -q docs docs/_build
+	@echo docs/_build/index.html
+
 clean:
-	rm -rf $(VENV) $(MACE) runs dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(MACE) runs dist docs/_build docs/reference .pytest_cache .mypy_cache .ruff_cache

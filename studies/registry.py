@@ -51,7 +51,7 @@ SELECTORS: dict[str, str] = {
     }.items()
 }
 
-#: Featurizers by name; so is `model:` before the name or folder of a potential.
+#: Featurizers by name; so is ``model:`` before the name or folder of a potential.
 FEATURIZERS: dict[str, str] = {
     "compact": "breadth.diversity.descriptors:CompactDescriptor",
     "soap": "breadth.diversity.descriptors:SoapDescriptor",
