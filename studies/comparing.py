@@ -156,7 +156,7 @@ def draw_partitions(
         Paths of the figures.
     """
     from ..analysis.figures.diversity import bandwidth_curves, diversity_plane
-    from ..analysis.figures.style import save
+    from ..analysis.figures.files import save
     from ..analysis.partitions import gather_partitions
 
     out = report.parent

@@ -1,18 +1,19 @@
 """Figures: functions from results to a matplotlib Figure. They compute no error."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import xarray as xr
 from matplotlib.figure import Figure
 
 from ..tradeoff.summary import SELECTOR_AXES
+from .files import FORMATS, Format, save, save_all
 from .measures import measures
 from .parity import parity
 from .plane import diversity_map
 from .pool import pool
 from .selectors import selectors
-from .style import Column, save
+from .style import Column, using
 from .tradeoff import error_against_conformers, error_against_molecules
 from .training import training_curves
 
@@ -27,6 +28,7 @@ __all__ = [
     "save",
     "selectors",
     "training_curves",
+    "using",
 ]
 
 
@@ -38,10 +40,11 @@ def draw_all(
     directory: Path,
     *,
     column: Column = "single",
+    formats: Sequence[Format] = FORMATS,
     test_set: str = "unseen_molecules",
     outside: Mapping[str, xr.Dataset] | None = None,
 ) -> list[Path]:
-    """Draw every figure of a study and write each as PDF and PNG.
+    """Draw every figure of a study and write each with its numbers; see :func:`save`.
 
     Parameters
     ----------
@@ -55,6 +58,7 @@ def draw_all(
         Made if absent; files of equal names are replaced.
     column : {'single', 'double'}
         Width, 3.35 or 7.0 in.
+    formats : sequence of {'pdf', 'png', 'svg'}
     test_set : str
         The one shown in the map and the parity plot.
     outside : mapping of str to xarray.Dataset, optional
@@ -64,8 +68,8 @@ def draw_all(
     Returns
     -------
     list of Path
-        Two files per figure; an experiment without designs has none, nor have the map of designs
-        that all have the same counts and measures that were not taken.
+        The files of each figure; an experiment without designs has none, nor have the map of
+        designs that all have the same counts and measures that were not taken.
     """
     figures: dict[str, Figure] = {}
     experiments = set(map(str, results["experiment"].values))
@@ -84,7 +88,4 @@ def draw_all(
     figures["parity"] = parity(predictions, test_set=test_set, column=column, outside=outside or {})
     figures["pool"] = pool(contents, column=column)
     figures["training_curves"] = training_curves(results, curves, column=column)
-    written: list[Path] = []
-    for name, figure in figures.items():
-        written += save(figure, directory / name)
-    return written
+    return save_all(figures, directory, formats=formats)

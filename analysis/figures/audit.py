@@ -18,19 +18,24 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from ...diversity.audit.distributions import Distributions
 from ...diversity.audit.frames import NEAR_LIMIT
 from ...diversity.audit.torsional import REACH
+from .files import FORMATS, Format, save_all
 from .style import (
     CYCLE,
     GREY,
     MILLI,
+    Canvas,
     Column,
     log_axis,
     new_figure,
     panel_letters,
-    paper,
-    save,
+    pt,
     shortened,
+    stacked,
+    styled,
+    type_size,
 )
 from .style import legend_columns as columns_of
+from .table import tell, tell_histogram
 
 #: Distances below this are drawn at it: exact copies have none, Å.
 _LEAST = 1e-4
@@ -46,8 +51,9 @@ def draw_audit(
     directory: Path,
     *,
     column: Column = "single",
+    formats: Sequence[Format] = FORMATS,
 ) -> list[Path]:
-    """Draw the figures of an audit and write each as PDF and PNG.
+    """Draw the figures of an audit and write each with its numbers.
 
     Parameters
     ----------
@@ -61,11 +67,12 @@ def draw_audit(
         Conformers and molecules (constitutions) of each file.
     directory : Path
     column : {'single', 'double'}
+    formats : sequence of {'pdf', 'png', 'svg'}
 
     Returns
     -------
     list of Path
-        Two files a figure; what a set cannot show has none.
+        The files of each figure; what a set cannot show has none.
     """
     figures: dict[str, Figure] = {}
     if any(len(d.energy) or len(d.force_norm) for d in shown.values()):
@@ -76,24 +83,25 @@ def draw_audit(
         figures["torsions"] = torsional_coverage(torsions, column=column)
     if len(sizes) > 1:
         figures["leakage"] = shared_records(leakage, sizes, column=column)
-    written: list[Path] = []
-    for name, figure in figures.items():
-        written += save(figure, directory / name)
-    return written
+    return save_all(figures, directory, formats=formats)
 
 
-def labels(shown: Mapping[str, Distributions], *, column: Column = "single") -> Figure:
+def labels(
+    shown: Mapping[str, Distributions], *, column: Column = "single", figure: Canvas | None = None
+) -> Figure:
     """Draw distributions of energies and force norms; crosses are records that the audit names.
 
     Parameters
     ----------
     shown : mapping of str to Distributions
     column : {'single', 'double'}
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     """
     relative = {d.relative_to for d in shown.values() if len(d.energy)}
-    with paper():
-        shape = (2, 1) if column == "single" else (1, 2)
-        figure, panels, below = _panels(column, shape, 1.7, shown)
+    with styled():
+        shape = (2, 1) if stacked(column) else (1, 2)
+        figure, panels, below = _panels(column, shape, 1.7, shown, figure)
         energies, forces = panels
         _histograms(energies, shown, "energy", MILLI, _energy_edges)
         base = relative.pop() if len(relative) == 1 else "molecule or composition"
@@ -105,29 +113,44 @@ def labels(shown: Mapping[str, Distributions], *, column: Column = "single") -> 
     return figure
 
 
-def nearest_frames(shown: Mapping[str, Distributions], *, column: Column = "single") -> Figure:
+def nearest_frames(
+    shown: Mapping[str, Distributions], *, column: Column = "single", figure: Canvas | None = None
+) -> Figure:
     """Draw the distance of each frame to the nearest other one of its molecule.
 
     Parameters
     ----------
     shown : mapping of str to Distributions
     column : {'single', 'double'}
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     """
-    with paper():
-        figure, (axes,), below = _panels(column, (1, 1), 2.0, shown)
+    with styled():
+        figure, (axes,), below = _panels(column, (1, 1), 2.0, shown, figure)
         edges = partial(_log_edges, least=0.0)
         _histograms(axes, shown, "nearest", 1.0, edges, least=_LEAST)
-        axes.axvline(NEAR_LIMIT, color=GREY, lw=0.8, ls="--")
+        axes.axvline(NEAR_LIMIT, color=GREY, lw=pt(0.8), ls="--")
         axes.set_xlabel("RMSD to the nearest frame of the molecule (Å)")
         if axes.get_xlim()[0] < NEAR_LIMIT:
             low = axes.get_ylim()[1]
-            axes.text(NEAR_LIMIT / 1.15, low, "one geometry", ha="right", va="top", size=6, c=GREY)
+            axes.text(
+                NEAR_LIMIT / 1.15,
+                low,
+                "one geometry",
+                ha="right",
+                va="top",
+                size=type_size(6),
+                c=GREY,
+            )
         _legend(below, shown, column)
     return figure
 
 
 def torsional_coverage(
-    torsions: Mapping[str, Mapping[str, Any]], *, column: Column = "single"
+    torsions: Mapping[str, Mapping[str, Any]],
+    *,
+    column: Column = "single",
+    figure: Canvas | None = None,
 ) -> Figure:
     """Draw where torsions of the most frequent patterns are, and which minima no conformer visits.
 
@@ -136,22 +159,26 @@ def torsional_coverage(
     torsions : mapping of str to mapping
         Of :func:`breadth.diversity.audit.torsional_regions`, by the name of each file.
     column : {'single', 'double'}
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     """
     chosen = _patterns(torsions)
-    across = min(len(chosen), 2 if column == "single" else 4)
+    across = min(len(chosen), 2 if stacked(column) else 4)
     down = -(-len(chosen) // across)
     names = [shortened(name, column) for name in torsions]
-    with paper():
+    with styled():
         room = _room(names, column) if len(names) > 1 else 0.0
         height = 1.25 + 0.06 * len(names)
-        figure = new_figure(column, 0.45 + height * down + room)
+        figure = new_figure(column, 0.45 + height * down + room, figure)
         body: Figure | SubFigure = figure
         if room:
             ratios = [room, 0.45 + height * down]
             top, body = figure.subfigures(2, 1, squeeze=False, height_ratios=ratios).ravel()
             handles = [Patch(color=CYCLE[k % len(CYCLE)]) for k in range(len(names))]
             ncols = columns_of(names, column)
-            top.legend(handles, names, loc="center", fontsize=6, ncols=ncols, frameon=False)
+            top.legend(
+                handles, names, loc="center", fontsize=type_size(6), ncols=ncols, frameon=False
+            )
         panels = body.subplots(down, across, squeeze=False, sharex=True).ravel()
         for axes, pattern in zip(panels, chosen, strict=False):
             _torsion(axes, pattern, torsions)
@@ -159,9 +186,9 @@ def torsional_coverage(
             axes.axis("off")
         body.supxlabel(
             "Magnitude of the torsion (°)\nTriangles: minima in crystals; empty: never visited",
-            fontsize=6.5,
+            fontsize=type_size(6.5),
         )
-        body.supylabel("Conformers (%)", fontsize=7)
+        body.supylabel("Conformers (%)", fontsize=type_size(7))
     return figure
 
 
@@ -194,7 +221,8 @@ def _torsion(axes: Axes, name: str, torsions: Mapping[str, Mapping[str, Any]]) -
         share = 100.0 * counts / max(1.0, counts.sum())
         edges = np.linspace(0.0, 180.0, len(counts) + 1)
         alone = len(torsions) == 1
-        axes.stairs(share, edges, color=colour, fill=alone, lw=1.0)
+        axes.stairs(share, edges, color=colour, fill=alone, lw=pt(1.0))
+        tell_histogram(axes, list(torsions)[k], share, edges)
         n = pattern["n_molecules"]
         of = "1 torsion" if n == 1 else f"{n:,} torsions"
         sizes.append(f"{of}, {pattern['n_conformers']:,} conformers")
@@ -202,7 +230,7 @@ def _torsion(axes: Axes, name: str, torsions: Mapping[str, Mapping[str, Any]]) -
         for minimum in pattern["minima"]:
             empty = minimum in pattern["missing"]
             axes.plot(
-                *(minimum, 1.06 + 0.08 * k), "v", ms=4, mec=colour, mew=0.8, clip_on=False,
+                *(minimum, 1.06 + 0.08 * k), "v", ms=pt(4), mec=colour, mew=pt(0.8), clip_on=False,
                 mfc="white" if empty else colour, transform=axes.get_xaxis_transform(),
             )  # fmt: skip
             if empty and alone and pattern["judged"]:
@@ -213,7 +241,7 @@ def _torsion(axes: Axes, name: str, torsions: Mapping[str, Mapping[str, Any]]) -
     lines = [shortened(line, "single", limit=31) for line in text.split("\n")]
     if len(sizes) == 1:
         lines.append(sizes[0])
-    axes.set_title("\n".join(lines), fontsize=5.2, loc="left", pad=3 + 5 * len(torsions))
+    axes.set_title("\n".join(lines), fontsize=type_size(5.2), loc="left", pad=3 + 5 * len(torsions))
 
 
 def shared_records(
@@ -221,6 +249,7 @@ def shared_records(
     sizes: Mapping[str, tuple[int, int]],
     *,
     column: Column = "single",
+    figure: Canvas | None = None,
 ) -> Figure:
     """Draw how much of each file stands in each other one: conformers, and molecules.
 
@@ -231,6 +260,8 @@ def shared_records(
     sizes : mapping of str to (int, int)
         Conformers and molecules of each file.
     column : {'single', 'double'}
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     """
     names = list(sizes)
     counts = np.zeros((2, len(names), len(names)), dtype=np.int64)
@@ -238,17 +269,24 @@ def shared_records(
         i, j = (names.index(name) for name in pair["files"])
         counts[0, i, j], counts[0, j, i] = pair["contained"]
         counts[1, i, j] = counts[1, j, i] = pair["molecules"]
-    with paper():
+    with styled():
         side = 0.34 * len(names)
-        tall = column == "single"
-        figure = new_figure(column, (2 if tall else 1) * (side + 0.9) + 0.2)
+        tall = stacked(column)
+        figure = new_figure(column, (2 if tall else 1) * (side + 0.9) + 0.2, figure)
         panels = figure.subplots(*((2, 1) if tall else (1, 2)), sharex=tall, sharey=not tall)
         for which, (axes, what) in enumerate(
             zip(panels.ravel(), ("Conformers", "Molecules"), strict=True)
         ):
             total = np.array([sizes[name][which] for name in names], dtype=float)
-            _matrix(axes, counts[which], counts[which] / np.maximum(total, 1.0)[:, None], names)
-            axes.set_title(f"{what} of a row that a column has", fontsize=7.5, loc="left")
+            share = counts[which] / np.maximum(total, 1.0)[:, None]
+            _matrix(axes, counts[which], share, names)
+            for row, name in enumerate(names):
+                others = [n for n in names if n != name]
+                of = np.delete(counts[which][row], row)
+                tell(axes, name, others, name, value=of, value_label=what)
+            axes.set_title(
+                f"{what} of a row that a column has", fontsize=type_size(7.5), loc="left"
+            )
     return figure
 
 
@@ -261,10 +299,12 @@ def _matrix(axes: Axes, counts: np.ndarray, share: np.ndarray, names: list[str])
         if i != j:
             said = "0" if not value else f"{value:,}\n{_percent(float(share[i, j]))}"
             dark = share[i, j] > 0.6
-            axes.text(j, i, said, ha="center", va="center", size=6, c="w" if dark else "k")
+            axes.text(
+                j, i, said, ha="center", va="center", size=type_size(6), c="w" if dark else "k"
+            )
     axes.set_xticks(range(len(names)), short, rotation=30, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), short)
-    axes.tick_params(length=0, labelsize=6)
+    axes.tick_params(length=0, labelsize=type_size(6))
     for spine in axes.spines.values():
         spine.set_visible(False)
 
@@ -301,13 +341,19 @@ def _histograms(
         colour = CYCLE[place % len(CYCLE)]
         if some.size:
             weights = np.full(len(some), 100.0 / len(some))
-            axes.hist(some, edges.tolist(), weights=weights, histtype="step", color=colour)
+            heights, _, _ = axes.hist(
+                some, edges.tolist(), weights=weights, histtype="step", color=colour
+            )
+            tell_histogram(axes, name, heights, edges)
         marks = np.clip(named[name], edges[0], edges[-1])
         if not marks.size:  # a line without points would upset the layout
             continue
+        tell(axes, name, named[name], None, kind=_NAMED)
         height = np.full(len(marks), 0.04 + 0.06 * place)
         across = axes.get_xaxis_transform()
-        axes.plot(marks, height, "x", c=colour, ms=5, mew=1.2, transform=across, clip_on=False)
+        axes.plot(
+            marks, height, "x", c=colour, ms=pt(5), mew=pt(1.2), transform=across, clip_on=False
+        )
     axes.set(ylabel="Share (%)", xlim=(edges[0], edges[-1]))
     axes.set_ylim(bottom=0)
 
@@ -344,11 +390,15 @@ def _log_edges(axes: Axes, values: np.ndarray, least: float = 1e-4) -> np.ndarra
 
 
 def _panels(
-    column: Column, shape: tuple[int, int], height: float, shown: Mapping[str, Any]
+    column: Column,
+    shape: tuple[int, int],
+    height: float,
+    shown: Mapping[str, Any],
+    figure: Canvas | None,
 ) -> tuple[Figure, list[Axes], SubFigure]:
     """Return panels in rows of a height in inches, and room below them for the names of sets."""
     room = _room([*shown, _NAMED], column)
-    figure = new_figure(column, height * shape[0] + room)
+    figure = new_figure(column, height * shape[0] + room, figure)
     parts = figure.subfigures(2, 1, squeeze=False, height_ratios=[height * shape[0], room])
     above, below = parts.ravel()
     return figure, above.subplots(*shape, squeeze=False).ravel().tolist(), below
@@ -365,7 +415,7 @@ def _legend(place: SubFigure, shown: Mapping[str, Distributions], column: Column
     names = [shortened(name, column) for name in shown]
     handles = [Line2D([], [], color=CYCLE[k % len(CYCLE)]) for k in range(len(names))]
     if any(len(v) for d in shown.values() for v in d.named.values()):
-        handles.append(Line2D([], [], color=GREY, marker="x", ls="", ms=4, mew=1.2))
+        handles.append(Line2D([], [], color=GREY, marker="x", ls="", ms=pt(4), mew=pt(1.2)))
         names.append(_NAMED)
     ncols = columns_of(names, column)
-    place.legend(handles, names, loc="center", fontsize=6, ncols=ncols, frameon=False)
+    place.legend(handles, names, loc="center", fontsize=type_size(6), ncols=ncols, frameon=False)

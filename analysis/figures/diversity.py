@@ -9,18 +9,26 @@ from .style import (
     CYCLE,
     GREY,
     MARKERS,
+    Canvas,
     Column,
     legend_columns,
     log_axis,
     new_figure,
-    paper,
+    pt,
     shortened,
+    stacked,
+    styled,
+    type_size,
 )
+from .table import tell
 
 _SUM = "equal sum of both"
+_PLANE = ("structural", "conformational")
 
 
-def diversity_plane(partitions: xr.Dataset, *, column: Column = "single") -> Figure:
+def diversity_plane(
+    partitions: xr.Dataset, *, column: Column = "single", figure: Canvas | None = None
+) -> Figure:
     """Draw sets on the plane of structural and conformational diversity.
 
     Points carry their intervals; a hollow one is at a ceiling, where more samples would move it
@@ -34,9 +42,11 @@ def diversity_plane(partitions: xr.Dataset, *, column: Column = "single") -> Fig
         brought to, in words; '' where they were not). Terms are ``structural`` and
         ``conformational`` at least. Intervals may be NaN.
     column : {'single', 'double'}
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     """
     names = [str(name) for name in partitions["set"].values]
-    x, y = (partitions["value"].sel(term=t).values for t in ("structural", "conformational"))
+    x, y = (partitions["value"].sel(term=t).values for t in _PLANE)
     reach = [
         np.nan_to_num(
             np.abs(
@@ -44,18 +54,18 @@ def diversity_plane(partitions: xr.Dataset, *, column: Column = "single") -> Fig
                 - partitions["value"].sel(term=t).values[:, None]
             )
         ).T
-        for t in ("structural", "conformational")
+        for t in _PLANE
     ]
-    full = partitions["at_ceiling"].sel(term=["structural", "conformational"]).any("term").values
-    with paper():
+    full = partitions["at_ceiling"].sel(term=list(_PLANE)).any("term").values
+    with styled():
         labels = [
             shortened(name, column) + (" (at a ceiling)" if at else "")
             for name, at in zip(names, full, strict=True)
         ]
         ncols = legend_columns([_SUM, *labels], column, handle=8)
         lines = -(-(1 + len(names)) // ncols)
-        height = (2.9 if column == "single" else 4.2) + 0.125 * max(0, lines - 2)
-        figure = new_figure(column, height)
+        height = (2.9 if stacked(column) else 4.2) + 0.125 * max(0, lines - 2)
+        figure = new_figure(column, height, figure)
         axes = figure.subplots()
         right = max(float((x + reach[0][1]).max()), 0.5) * 1.25
         top = max(float((y + reach[1][1]).max()), 0.5) * 1.2
@@ -70,10 +80,13 @@ def diversity_plane(partitions: xr.Dataset, *, column: Column = "single") -> Fig
                 fmt=MARKERS[i % len(MARKERS)],
                 mfc="white" if full[i] else colour,
                 color=colour,
-                lw=0.8,
-                ms=5,
+                lw=pt(0.8),
+                ms=pt(5),
                 label=labels[i],
             )
+            ends = [partitions["interval"].sel(term=t).values[i] for t in _PLANE]
+            kind = "at a ceiling" if full[i] else ""
+            tell(axes, names[i], x[i], y[i], x_bounds=ends[0], bounds=ends[1], kind=kind)
         axes.set(
             xlim=(-0.02 * right, right),
             ylim=(-0.02 * top, top),
@@ -83,7 +96,7 @@ def diversity_plane(partitions: xr.Dataset, *, column: Column = "single") -> Fig
         figure.legend(
             loc="outside upper left",
             ncols=ncols,
-            fontsize=6,
+            fontsize=type_size(6),
             frameon=False,
         )
         size = f"{partitions.attrs['size']}\n" if partitions.attrs.get("size") else ""
@@ -94,7 +107,7 @@ def diversity_plane(partitions: xr.Dataset, *, column: Column = "single") -> Fig
             transform=axes.transAxes,
             ha="right",
             va="top",
-            fontsize=6,
+            fontsize=type_size(6),
             color=GREY,
         )
     return figure
@@ -105,10 +118,12 @@ def _sums(axes: Axes, right: float, top: float) -> None:
     step = max(1.0, round((right + top) / 6))
     for total in np.arange(step, right + top, step):
         label = _SUM if total == step else None
-        axes.plot([0, total], [total, 0], color="#D8D8D8", lw=0.6, zorder=0, label=label)
+        axes.plot([0, total], [total, 0], color="#D8D8D8", lw=pt(0.6), zorder=0, label=label)
 
 
-def bandwidth_curves(partitions: xr.Dataset, *, column: Column = "single") -> Figure:
+def bandwidth_curves(
+    partitions: xr.Dataset, *, column: Column = "single", figure: Canvas | None = None
+) -> Figure:
     """Draw the terms of the partition against the bandwidth, a panel for each set.
 
     Parameters
@@ -117,14 +132,16 @@ def bandwidth_curves(partitions: xr.Dataset, *, column: Column = "single") -> Fi
         ``curve`` (set, term, step) in nats, ``curve_bandwidth`` (step), ``ceiling`` (set, term),
         and the attributes ``descriptor`` and ``bandwidth``.
     column : {'single', 'double'}
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     """
     names = [str(name) for name in partitions["set"].values]
     h = partitions["curve_bandwidth"].values
     shown = [str(t) for t in partitions["term"].values if str(t) != "total"]
-    across = min(len(names), 2 if column == "single" else 3)
+    across = min(len(names), 2 if stacked(column) else 3)
     down = -(-len(names) // across)
-    with paper():
-        figure = new_figure(column, 0.35 + 1.9 * down)
+    with styled():
+        figure = new_figure(column, 0.35 + 1.9 * down, figure)
         panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
         top = 1.08 * float(partitions["curve"].sel(term="total").max())
         for axes, name in zip(panels, names, strict=False):
@@ -134,29 +151,32 @@ def bandwidth_curves(partitions: xr.Dataset, *, column: Column = "single") -> Fi
                 values = np.maximum(one["curve"].sel(term=term).values, 0.0)
                 axes.fill_between(h, below, below + values, color=colour, alpha=0.85, lw=0)
                 below = below + values
-            axes.axvline(float(partitions.attrs["bandwidth"]), color="k", lw=0.7, ls=":")
-            axes.axhline(float(one["ceiling"].sel(term="total")), color=GREY, lw=0.7, ls="--")
+                tell(axes, term, h, values)
+            axes.axvline(float(partitions.attrs["bandwidth"]), color="k", lw=pt(0.7), ls=":")
+            ceiling = float(one["ceiling"].sel(term="total"))
+            tell(axes, "ceiling of the sum", None, ceiling, kind="baseline")
+            axes.axhline(ceiling, color=GREY, lw=pt(0.7), ls="--")
             axes.set_ylim(0, max(top, 1.08 * float(partitions["ceiling"].sel(term="total").max())))
             log_axis(axes, "x", float(h.min()), float(h.max()))
-            axes.set_title(shortened(name, column), fontsize=7)
+            axes.set_title(shortened(name, column), fontsize=type_size(7))
         for axes in panels[len(names) :]:
             axes.set_visible(False)
         figure.supxlabel(
-            f"Bandwidth h of the {partitions.attrs['descriptor']} descriptor", size=7.5
+            f"Bandwidth h of the {partitions.attrs['descriptor']} descriptor", size=type_size(7.5)
         )
-        figure.supylabel("Diversity (nats)", size=7.5)
+        figure.supylabel("Diversity (nats)", size=type_size(7.5))
         handles = [
             *(
                 panels[0].fill_between([], [], color=colour, alpha=0.85, label=term)
                 for term, colour in zip(shown, (CYCLE[1], CYCLE[2], CYCLE[3]), strict=False)
             ),
-            panels[0].plot([], [], color="k", lw=0.7, ls=":", label="h used")[0],
-            panels[0].plot([], [], color=GREY, lw=0.7, ls="--", label="ceiling of the sum")[0],
+            panels[0].plot([], [], color="k", lw=pt(0.7), ls=":", label="h used")[0],
+            panels[0].plot([], [], color=GREY, lw=pt(0.7), ls="--", label="ceiling of the sum")[0],
         ]
         figure.legend(
             handles=handles,
             loc="outside upper center",
-            ncols=3 if column == "single" else 5,
+            ncols=3 if stacked(column) else 5,
             columnspacing=1.2,
             frameon=False,
         )

@@ -13,11 +13,14 @@ from .style import (
     GREY,
     MILLI,
     SEQUENTIAL,
+    Canvas,
     Column,
     legend_columns,
     new_figure,
-    paper,
+    pt,
     shortened,
+    styled,
+    type_size,
 )
 
 COLOURS = tuple(CYCLE[i] for i in (1, 3, 2, 4, 0, 5, 6, 7))
@@ -28,7 +31,11 @@ _TAILS = (1.0, 99.0)
 
 
 def feature_map(
-    points: xr.Dataset, *, color: str | None = None, column: Column = "single"
+    points: xr.Dataset,
+    *,
+    color: str | None = None,
+    column: Column = "single",
+    figure: Canvas | None = None,
 ) -> Figure:
     """Draw points on the plane of PCA or UMAP.
 
@@ -48,13 +55,16 @@ def feature_map(
         Name of a variable.
     column : {'single', 'double'}
         Width, 3.35 or 7.0 in.
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
 
     Returns
     -------
     Figure
     """
-    with paper():
-        figure = new_figure(column, 3.1 if column == "single" else 4.6)
+    with styled():
+        given = figure is not None
+        figure = new_figure(column, 3.1 if column == "single" else 4.6, figure)
         axes = figure.subplots()
         # Points stand on each other: in an order by set, the last would hide the others.
         order = np.random.default_rng(0).permutation(points.sizes["point"])
@@ -63,7 +73,10 @@ def feature_map(
         if color is None:
             axes.scatter(x, y, color=CYCLE[1], alpha=0.7, **options)
         elif points[color].dtype.kind in "UO":
-            _categories(figure, axes, x, y, points[color].values[order], options, column)
+            values = points[color].values[order].astype(str)
+            lines = _categories(figure, axes, x, y, values, options, column)
+            if not given and pt(1.0) == 1.0:  # the map keeps its height above a long legend
+                figure.set_figheight(figure.get_figheight() + 0.125 * (lines - 1))
         else:
             _numbers(figure, axes, x, y, points[color].isel(point=order), options)
         _axes(axes, points)
@@ -73,7 +86,7 @@ def feature_map(
 def _size(n: int, column: Column) -> float:
     """Return the area of a point in pt²: as large as so many points leave room for."""
     room = 1.0 if column == "single" else 2.5
-    return float(np.clip(2500.0 * room / max(n, 1), 1.5, 14.0))
+    return float(np.clip(2500.0 * room / max(n, 1), 1.5, 14.0)) * pt(1.0) ** 2
 
 
 def _categories(
@@ -84,7 +97,8 @@ def _categories(
     values: np.ndarray,
     options: dict[str, Any],
     column: Column,
-) -> None:
+) -> int:
+    """Draw points by category, and name the categories; return the lines that the names take."""
     names, inverse, counts = np.unique(values.astype(str), return_inverse=True, return_counts=True)
     largest = np.argsort(-counts, kind="stable")
     own = names[largest if len(names) <= len(COLOURS) else largest[: len(COLOURS) - 1]]
@@ -97,21 +111,20 @@ def _categories(
     if len(names) > len(own):
         shown[f"{len(names) - len(own)} others"] = _ABSENT
     handles = [
-        axes.plot([], [], "o", color=c, ms=4, mew=0, label=shortened(name, column))[0]
+        axes.plot([], [], "o", color=c, ms=pt(4), mew=0, label=shortened(name, column))[0]
         for name, c in shown.items()
     ]
     columns = legend_columns([shortened(name, column) for name in shown], column)
-    lines = -(-len(shown) // columns)
-    figure.set_figheight(figure.get_figheight() + 0.125 * (lines - 1))  # of which the map keeps its
     figure.legend(
         handles=handles,
         loc="outside upper left",
         ncols=columns,
-        fontsize=6,
+        fontsize=type_size(6),
         handletextpad=0.1,
         columnspacing=0.9,
         frameon=False,
     )
+    return -(-len(shown) // columns)
 
 
 def _numbers(
@@ -131,6 +144,7 @@ def _numbers(
     if unit.startswith("eV") and np.abs(values[known]).max() < 0.5:
         values, unit = values * MILLI, f"m{unit}"
     low, high = np.percentile(values[known], _TAILS)
+    label = f"{of.attrs.get('long_name', of.name)} ({unit})" if unit else str(of.name)
     drawn = axes.scatter(
         x[known], y[known], c=values[known], cmap=SEQUENTIAL, vmin=low, vmax=high, **options
     )
@@ -139,11 +153,17 @@ def _numbers(
     bar = figure.colorbar(drawn, ax=axes, extend=ends.get(beyond, "both"), aspect=30, pad=0.02)
     bar.outline.set_linewidth(0.0)
     bar.locator = MaxNLocator(6)
-    bar.set_label(f"{of.attrs.get('long_name', of.name)} ({unit})" if unit else str(of.name))
+    bar.set_label(label)
     if not known.all():
-        absent = axes.scatter([], [], s=12, color=_ABSENT, label=f"no label ({(~known).sum():,})")
+        absent = axes.scatter(
+            [], [], s=pt(3.5) ** 2, color=_ABSENT, label=f"no label ({(~known).sum():,})"
+        )
         figure.legend(
-            handles=[absent], loc="outside upper left", fontsize=6, handletextpad=0.1, frameon=False
+            handles=[absent],
+            loc="outside upper left",
+            fontsize=type_size(6),
+            handletextpad=0.1,
+            frameon=False,
         )
 
 
@@ -162,4 +182,4 @@ def _axes(axes: Axes, points: xr.Dataset) -> None:
         axes.set(xticks=[], yticks=[])
     axes.set(xlabel=names[0], ylabel=names[1])
     if points.attrs.get("caption"):
-        axes.set_title(points.attrs["caption"], loc="left", fontsize=6, color=GREY)
+        axes.set_title(points.attrs["caption"], loc="left", fontsize=type_size(6), color=GREY)

@@ -10,14 +10,26 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..tradeoff.measure_relation import short_name
-from .style import GREY, Column, new_figure, paper, words
+from .style import (
+    GREY,
+    Canvas,
+    Column,
+    new_figure,
+    pt,
+    styled,
+    type_size,
+    words,
+)
+from .table import tell
 
 _DIVERGING = "RdBu_r"
 _ROW = 0.115
 """Inches for a measure."""
 
 
-def measures(results: xr.Dataset, *, column: Column = "single") -> Figure:
+def measures(
+    results: xr.Dataset, *, column: Column = "single", figure: Canvas | None = None
+) -> Figure:
     """Draw Spearman's ρ of each measure with the force MAE on each test set.
 
     A cell has three colours: the lower bound of the 95 % interval, ρ, and the upper bound, from
@@ -31,6 +43,8 @@ def measures(results: xr.Dataset, *, column: Column = "single") -> Figure:
         From :func:`breadth.analysis.relate_measures`.
     column : {'single', 'double'}
         Width, 3.35 or 7.0 in.
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     """
     name = "measure_error_correlation"
     kinds = {"": "All designs"}
@@ -40,21 +54,30 @@ def measures(results: xr.Dataset, *, column: Column = "single") -> Figure:
     columns = np.flatnonzero(known.any(axis=0))
     rows, labels = _rows(results["measure"].values[known.any(axis=1)].astype(str).tolist())
     chosen = np.flatnonzero(known.any(axis=1))
-    with paper():
-        figure = new_figure(column, _ROW * max(len(labels), 8) + 1.35)
+    with styled():
+        figure = new_figure(column, _ROW * max(len(labels), 8) + 1.35, figure)
         panels = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
         for axes, (suffix, title) in zip(panels, kinds.items(), strict=True):
             rho = results[f"{name}{suffix}"].values[np.ix_(chosen, columns)]
             bounds = results[f"{name}{suffix}_interval"].values[np.ix_(chosen, columns)]
             n_designs = int(results[f"measure_error_n_designs{suffix}"].max())
             _panel(axes, rho, bounds, rows)
-            axes.set_title(f"{title} ({n_designs})", loc="left", fontsize=7.5)
+            axes.set_title(f"{title} ({n_designs})", loc="left", fontsize=type_size(7.5))
             sets = [words(t) for t in results["test_set"].values[columns]]
+            for place, name_of_set in enumerate(sets):
+                names = results["measure"].values[chosen]
+                ends = bounds[:, place]
+                tell(axes, name_of_set, name_of_set, names, value=rho[:, place], bounds=ends)
             axes.set_xticks(
-                range(len(sets)), sets, rotation=40, ha="right", rotation_mode="anchor", size=6
+                range(len(sets)),
+                sets,
+                rotation=40,
+                ha="right",
+                rotation_mode="anchor",
+                size=type_size(6),
             )
             axes.set_ylim(len(labels) - 0.5, -0.5)
-        panels[0].set_yticks(range(len(labels)), labels, size=5.5)
+        panels[0].set_yticks(range(len(labels)), labels, size=type_size(5.5))
         for row, text in enumerate(panels[0].get_yticklabels()):
             if row not in rows:
                 text.set(fontweight="bold", color=GREY)
@@ -66,7 +89,7 @@ def measures(results: xr.Dataset, *, column: Column = "single") -> Figure:
             pad=0.01,
             ticks=[-1, -0.5, 0, 0.5, 1],
         )
-        bar.set_label("ρ: lower | itself | upper bound (95 %)", size=6.5)
+        bar.set_label("ρ: lower | itself | upper bound (95 %)", size=type_size(6.5))
     return figure
 
 
@@ -99,7 +122,7 @@ def _panel(axes: Axes, rho: np.ndarray, bounds: np.ndarray, rows: list[int]) -> 
             left += width
         if lower * upper > 0:
             axes.add_patch(
-                Rectangle((place - 0.46, row - 0.43), 0.92, 0.86, fill=False, ec="k", lw=0.7)
+                Rectangle((place - 0.46, row - 0.43), 0.92, 0.86, fill=False, ec="k", lw=pt(0.7))
             )
     axes.set_xlim(-0.5, rho.shape[1] - 0.5)
     axes.tick_params(length=0)

@@ -11,7 +11,19 @@ from matplotlib.figure import Figure
 from ..tradeoff.parity import parity_points, parity_statistics
 from ..tradeoff.predictions import EXPERIMENTS
 from ..tradeoff.summary import grid
-from .style import GREY, MILLI, SEQUENTIAL, Column, new_figure, paper, words
+from .style import (
+    GREY,
+    MILLI,
+    SEQUENTIAL,
+    Canvas,
+    Column,
+    new_figure,
+    pt,
+    styled,
+    type_size,
+    words,
+)
+from .table import tell_cells
 
 _ROWS = (
     ("forces", "force\ncomponent", "eV/Å", "meV/Å"),
@@ -26,6 +38,7 @@ def parity(
     test_set: str = "unseen_molecules",
     replicate: int = 0,
     column: Column = "single",
+    figure: Canvas | None = None,
     outside: Mapping[str, xr.Dataset] = MappingProxyType({}),
 ) -> Figure:
     """Draw densities of predicted against reference values, one column of panels per design.
@@ -47,6 +60,8 @@ def parity(
         Which replicate's model.
     column : {'single', 'double'}
         Width, 3.35 or 7.0 in.
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     outside : mapping of str to xarray.Dataset, optional
         Models made elsewhere, by name: the predictions of the study with theirs in place of every
         model's own. Each has a column of panels, on the test set of the last design.
@@ -64,28 +79,31 @@ def parity(
     names = list(outside)
     narrow = len(points) > {"single": 2, "double": 4}[column]
     size = 4.5 if narrow else 6.0
-    with paper():
-        figure = new_figure(column, 3.5 if column == "single" else 3.7)
+    with styled():
+        figure = new_figure(column, 3.5 if column == "single" else 3.7, figure)
         panels = figure.subplots(2, len(points), squeeze=False)
         for row, (key, quantity, unit, small_unit) in enumerate(_ROWS):
             extent = max(np.abs(np.concatenate(p[key])).max(initial=0.0) for p in points)
             for index, axes in enumerate(panels[row]):
                 _panel(axes, *points[index][key], extent, small_unit, size)
                 if row == 0 and index >= len(designs):
-                    axes.set_title(names[index - len(designs)], fontsize=7.5)
+                    axes.set_title(names[index - len(designs)], fontsize=type_size(7.5))
                 elif row == 0:
                     m, c = (predictions[n].values[designs[index]] for n in _COUNTS)
                     by = [str(predictions[n].values[designs[index]]) for n in _SELECTORS]
                     named = [words(name) for name in by if name != "random"]
-                    axes.set_title("\n".join([f"{m:g} × {c:g}", *named]), fontsize=7.5)
+                    axes.set_title("\n".join([f"{m:g} × {c:g}", *named]), fontsize=type_size(7.5))
                 if index == 0:
                     axes.set_ylabel(f"Predicted {quantity} ({unit})")
-                axes.set_xlabel(f"Reference ({unit})", fontsize=size + 1.5)
+                axes.set_xlabel(f"Reference ({unit})", fontsize=type_size(size + 1.5))
         figure.align_ylabels(panels[:, 0])
         figure.suptitle(
-            f"Molecules × conformers in training; tested on {words(test_set)}", fontsize=7.5
+            f"Molecules × conformers in training; tested on {words(test_set)}",
+            fontsize=type_size(7.5),
         )
-        figure.supxlabel("Colour: points per cell, logarithmic", fontsize=6.5, color=GREY)
+        figure.supxlabel(
+            "Colour: points per cell, logarithmic", fontsize=type_size(6.5), color=GREY
+        )
     return figure
 
 
@@ -102,7 +120,7 @@ def _panel(
         axes.text(0.5, 0.5, "no structures", ha="center", va="center", transform=axes.transAxes)
         return
     box = (-extent, extent, -extent, extent)
-    axes.hexbin(
+    cells = axes.hexbin(
         reference,
         predicted,
         gridsize=40,
@@ -113,7 +131,8 @@ def _panel(
         linewidths=0,
         rasterized=True,
     )
-    axes.axline((0, 0), slope=1, color=GREY, lw=0.6)
+    tell_cells(axes, cells, "points")
+    axes.axline((0, 0), slope=1, color=GREY, lw=pt(0.6))
     axes.set(xlim=box[:2], ylim=box[2:])
     found = parity_statistics(reference, predicted)
     axes.text(
@@ -122,7 +141,7 @@ def _panel(
         f"MAE {found['mae'] * MILLI:.0f} {unit}\nRMSE {found['rmse'] * MILLI:.0f} {unit}",
         transform=axes.transAxes,
         va="top",
-        fontsize=size,
+        fontsize=type_size(size),
         bbox=_PAD,
     )
     axes.text(
@@ -131,6 +150,6 @@ def _panel(
         f"r = {found['r']:.3f}\nslope {found['slope']:.2f}",
         transform=axes.transAxes,
         ha="right",
-        fontsize=size,
+        fontsize=type_size(size),
         bbox=_PAD,
     )

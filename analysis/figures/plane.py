@@ -13,14 +13,19 @@ from .style import (
     GREY,
     MILLI,
     SEQUENTIAL,
+    Canvas,
     Column,
     log_axis,
     new_figure,
-    paper,
+    pt,
     round_ticks,
     spaced,
+    stacked,
+    styled,
+    type_size,
     words,
 )
+from .table import tell
 
 PUBLISHED: dict[str, tuple[float, float]] = {
     "ANI-1": (57_462, 348),
@@ -38,7 +43,11 @@ _LEFTWARD = {"SPICE 2", "QM7-X", "ANI-1", "Molecule3D"}  # names that stand left
 
 
 def diversity_map(
-    results: xr.Dataset, *, test_set: str = "unseen_molecules", column: Column = "single"
+    results: xr.Dataset,
+    *,
+    test_set: str = "unseen_molecules",
+    column: Column = "single",
+    figure: Canvas | None = None,
 ) -> Figure:
     """Draw designs over molecules × conformers, coloured by force MAE, with published sets.
 
@@ -54,6 +63,8 @@ def diversity_map(
         Whose error gives the colour.
     column : {'single', 'double'}
         Panels below each other or side by side.
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     """
     names = [str(name) for name in results["test_set"].values]
     error = results["force_mae"].mean("replicate").values[:, names.index(test_set)] * MILLI
@@ -61,9 +72,9 @@ def diversity_map(
     conformers = results["n_conformers"].values.astype(float)
     known = np.isfinite(error)
     molecules, conformers, error = molecules[known], conformers[known], error[known]
-    with paper():
-        single = column == "single"
-        figure = new_figure(column, 5.2 if single else 3.0)
+    with styled():
+        single = stacked(column)
+        figure = new_figure(column, 5.2 if single else 3.0, figure)
         rows, columns = (2, 1) if single else (1, 2)
         whole, near = figure.subplots(
             rows, columns, gridspec_kw=None if single else {"width_ratios": [1.35, 1]}
@@ -72,32 +83,37 @@ def diversity_map(
         norm = LogNorm(low, high)
         box = _limits(molecules, conformers)
         _published(whole)
-        whole.scatter(molecules, conformers, c=error, norm=norm, cmap=SEQUENTIAL, s=9, zorder=3)
+        whole.scatter(
+            molecules, conformers, c=error, norm=norm, cmap=SEQUENTIAL, s=pt(3) ** 2, zorder=3
+        )
         whole.add_patch(
             Rectangle(
-                (box[0], box[2]), box[1] - box[0], box[3] - box[2], fill=False, ec="k", lw=0.6
+                (box[0], box[2]), box[1] - box[0], box[3] - box[2], fill=False, ec="k", lw=pt(0.6)
             )
         )
         whole.annotate(
             "this study (b)",
             (box[0], box[2]),
-            xytext=(0, -2),
+            xytext=(0, pt(-2)),
             textcoords="offset points",
             va="top",
-            fontsize=6.5,
+            fontsize=type_size(6.5),
         )
         _designs(near, molecules, conformers, error, norm, box)
+        label = f"Force MAE on {words(test_set)} (meV/Å)"
+        for axes in (whole, near):
+            tell(axes, "designs", molecules, conformers, value=error, value_label=label)
         bar = figure.colorbar(
             ScalarMappable(norm, SEQUENTIAL),
             ax=near,
-            label=f"Force MAE on {words(test_set)} (meV/Å)",
+            label=label,
             aspect=30,
             pad=0.02,
         )
         bar.set_ticks(ticks := round_ticks(low, high), labels=[f"{t:g}" for t in ticks])
         bar.minorticks_off()
         for letter, axes in zip("ab", (whole, near), strict=True):
-            axes.set_title(letter, loc="left", fontweight="bold", pad=9)
+            axes.set_title(letter, loc="left", fontweight="bold", pad=pt(9))
             axes.set_xlabel("Molecules")
             axes.set_ylabel("Conformers per molecule")
     return figure
@@ -115,7 +131,7 @@ def _limits(molecules: np.ndarray, conformers: np.ndarray) -> tuple[float, float
 def _published(axes: Axes) -> None:
     low, high, bottom, top = 5.0, 3e7, 0.2, 3e3
     for power in range(1, 11):
-        axes.plot([low, high], [10.0**power / low, 10.0**power / high], color="#DDDDDD", lw=0.6)
+        axes.plot([low, high], [10.0**power / low, 10.0**power / high], color="#DDDDDD", lw=pt(0.6))
     for power in (2, 4, 6, 8):  # each named where its line crosses the upper or left edge
         x, y = 10.0**power / (top / 1.6), top / 1.6
         if x < low * 1.3:
@@ -125,22 +141,23 @@ def _published(axes: Axes) -> None:
             y,
             f"$10^{power}$ conformers" if power == 8 else f"$10^{power}$",
             color=GREY,
-            fontsize=6,
+            fontsize=type_size(6),
             ha="left",
             va="center",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.3},
         )
     for name, (x, y) in PUBLISHED.items():
+        tell(axes, "published sets", x, y, kind=name)
         left = name in _LEFTWARD
-        axes.plot(x, y, marker="s", ms=3.5, mfc="white", mec=GREY, mew=0.8, ls="")
+        axes.plot(x, y, marker="s", ms=pt(3.5), mfc="white", mec=GREY, mew=pt(0.8), ls="")
         axes.annotate(
             name,
             (x, y),
-            xytext=(-4 if left else 4, 0),
+            xytext=(pt(-4 if left else 4), 0),
             textcoords="offset points",
             ha="right" if left else "left",
             va="center",
-            fontsize=6.5,
+            fontsize=type_size(6.5),
         )
     axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(bottom, top))
     axes.xaxis.set_major_locator(LogLocator(numticks=10))
@@ -153,7 +170,7 @@ def _published(axes: Axes) -> None:
         "published sets: openQDC",
         transform=axes.transAxes,
         ha="right",
-        fontsize=6,
+        fontsize=type_size(6),
         color=GREY,
     )
 
@@ -168,8 +185,12 @@ def _designs(
 ) -> None:
     budgets = np.unique(molecules * conformers)
     for budget in budgets:
-        axes.plot(box[:2], [budget / box[0], budget / box[1]], color="#DDDDDD", lw=0.6, zorder=0)
-    axes.scatter(molecules, conformers, c=error, norm=norm, cmap=SEQUENTIAL, s=22, zorder=3)
+        axes.plot(
+            box[:2], [budget / box[0], budget / box[1]], color="#DDDDDD", lw=pt(0.6), zorder=0
+        )
+    axes.scatter(
+        molecules, conformers, c=error, norm=norm, cmap=SEQUENTIAL, s=pt(4.7) ** 2, zorder=3
+    )
     for budget in budgets:
         # each line is named where it enters at the left, or at the top if it is above there
         left = budget / box[0] < box[3]
@@ -177,10 +198,10 @@ def _designs(
         axes.annotate(
             f"{budget:,.0f}" + " conformers" * bool(budget == budgets[-1]),
             (x, y),
-            xytext=(2, -1) if left else (1, 1),
+            xytext=(pt(2), pt(-1)) if left else (pt(1), pt(1)),
             textcoords="offset points",
             va="top" if left else "bottom",
-            fontsize=5.5,
+            fontsize=type_size(5.5),
             color=GREY,
         )
     cells = list(zip(molecules, conformers, strict=True))
@@ -194,9 +215,11 @@ def _designs(
             f"{value:.0f}",
             (x, y),
             # beside the column of designs that share their molecules, above the line of a budget
-            xytext=(4, -7) if (molecules == x).sum() > 2 and (x, y) not in shared else (3, 3),
+            xytext=(pt(4), pt(-7))
+            if (molecules == x).sum() > 2 and (x, y) not in shared
+            else (pt(3), pt(3)),
             textcoords="offset points",
-            fontsize=6.5,
+            fontsize=type_size(6.5),
             zorder=2,
         )
     log_axis(axes, "x", box[0], box[1], spaced(list(molecules), 1.3))

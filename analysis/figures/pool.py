@@ -5,10 +5,24 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .style import CYCLE, Column, log_axis, new_figure, panel_letters, paper
+from .style import (
+    CYCLE,
+    Canvas,
+    Column,
+    log_axis,
+    new_figure,
+    panel_letters,
+    pt,
+    stacked,
+    styled,
+    type_size,
+)
+from .table import tell, tell_histogram
 
 
-def pool(contents: xr.Dataset, *, column: Column = "single") -> Figure:
+def pool(
+    contents: xr.Dataset, *, column: Column = "single", figure: Canvas | None = None
+) -> Figure:
     """Draw the sizes, flexibility, forces and elements of a pool.
 
     Parameters
@@ -30,17 +44,20 @@ def pool(contents: xr.Dataset, *, column: Column = "single") -> Figure:
         and the coordinate ``element`` (symbols).
     column : {'single', 'double'}
         3 × 2 or 2 × 3 panels.
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     """
-    with paper():
-        rows, columns = (3, 2) if column == "single" else (2, 3)
-        figure = new_figure(column, 4.6 if column == "single" else 3.6)
+    with styled():
+        rows, columns = (3, 2) if stacked(column) else (2, 3)
+        figure = new_figure(column, 4.6 if stacked(column) else 3.6, figure)
         panels = figure.subplots(rows, columns).ravel()
         _counts(panels[0], contents["n_atoms"].values, "Atoms per molecule", "Molecules")
         _counts(panels[1], contents["n_rotatable_bonds"].values, "Rotatable bonds", "Molecules")
         _counts(panels[2], contents["n_minima"].values, "Minima per molecule", "Molecules")
         _changes(panels[3], contents["rmsd_vibration"].values, contents["rmsd_torsion"].values)
         norm = contents["force_norm"].values
-        panels[4].hist(norm[np.isfinite(norm)], bins=40, color=CYCLE[1])
+        counts, edges, _ = panels[4].hist(norm[np.isfinite(norm)], bins=40, color=CYCLE[1])
+        tell_histogram(panels[4], "", counts, edges)
         panels[4].set(xlabel="Mean force norm (eV/Å)", ylabel="Conformers")
         _elements(panels[5], contents)
         panel_letters(panels)
@@ -51,6 +68,7 @@ def _counts(axes: Axes, values: np.ndarray, what: str, of: str) -> None:
     """Draw a histogram of whole numbers."""
     number, count = np.unique(values, return_counts=True)
     axes.bar(number, count, width=0.85, color=CYCLE[1])
+    tell(axes, "", number, count)
     axes.set(xlabel=what, ylabel=of)
     axes.xaxis.get_major_locator().set_params(integer=True, nbins=6)  # type: ignore[call-arg]
 
@@ -68,16 +86,18 @@ def _changes(axes: Axes, vibration: np.ndarray, torsion: np.ndarray) -> None:
     for (label, _, colour), values in zip(kinds, finite, strict=True):
         if not values.size:
             continue
-        axes.hist(values, edges.tolist(), color=CYCLE[colour], alpha=0.85)
+        counts, _, _ = axes.hist(values, edges.tolist(), color=CYCLE[colour], alpha=0.85)
         middle = float(np.median(values))
-        axes.plot([middle] * 2, [0, 1.04 * tallest], color=CYCLE[colour], lw=0.8)
+        tell_histogram(axes, label, counts, edges)
+        tell(axes, label, middle, None, kind="median")
+        axes.plot([middle] * 2, [0, 1.04 * tallest], color=CYCLE[colour], lw=pt(0.8))
         axes.text(
             middle,
             1.06 * tallest,
             f"{label}\n{middle:.2f} Å",
             ha="center",
             va="bottom",
-            fontsize=6,
+            fontsize=type_size(6),
             color=CYCLE[colour],
         )
     log_axis(axes, "x", edges[0], edges[-1], [0.03, 0.1, 0.3, 1.0, 3.0])
@@ -88,8 +108,10 @@ def _elements(axes: Axes, contents: xr.Dataset) -> None:
     names = [str(name) for name in contents["element"].values]
     share = 100.0 * contents["n_molecules_with"].values / contents.sizes["molecule"]
     axes.bar(names, share, color=CYCLE[1], width=0.7)
+    atoms_of = contents["n_atoms_of"].values
+    tell(axes, "", names, share, value=atoms_of, value_label="Atoms, each molecule once")
     for place, atoms in enumerate(contents["n_atoms_of"].values):
-        axes.text(place, share[place] + 2, _short(int(atoms)), ha="center", fontsize=6)
+        axes.text(place, share[place] + 2, _short(int(atoms)), ha="center", fontsize=type_size(6))
     axes.set(ylabel="Molecules (%)", xlabel="Element (atom count)", ylim=(0, 118))
     axes.set_yticks([0, 50, 100])
 

@@ -1,19 +1,25 @@
-"""One look for all figures: a paper's columns, 7–8 pt type, colours that colour-blind eyes part."""
+"""One look for all figures: a paper's columns or a slide, colours that colour-blind eyes part."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Literal
+from contextvars import ContextVar
+from typing import Any, Literal, cast
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 Column = Literal["single", "double"]
+Style = Literal["paper", "talk"]
+Canvas = Figure | SubFigure
 WIDTH = {"single": 3.35, "double": 7.0}
-"""Width of a figure, inches."""
+"""Width of a paper's figure, inches."""
+SLIDE = (13.333, 7.5)
+"""A slide of 16:9, inches."""
+LEAST_TYPE = 14.0
+"""Of a slide, pt: what the last row of a room can read."""
 MILLI = 1000.0
 """eV → meV: results are in eV and eV/Å, figures in meV and meV/Å."""
 CYCLE = ("#56B4E9", "#0072B2", "#009E73", "#D55E00", "#E69F00", "#CC79A7", "#000000", "#999999")
@@ -22,23 +28,38 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 GREY = "#666666"
 SEQUENTIAL = "viridis"
 
-_RC: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 7,
+_BODY = 7.0
+"""Type of a paper's figure, pt."""
+_TYPE = {
+    "font.size": _BODY,
     "axes.titlesize": 8,
     "axes.labelsize": 7.5,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "legend.fontsize": 7,
+}
+_STROKES = {
     "axes.linewidth": 0.6,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "xtick.major.size": 2.5,
     "ytick.major.size": 2.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
+    "xtick.major.pad": 3.5,
+    "ytick.major.pad": 3.5,
+    "axes.labelpad": 4.0,
+    "axes.titlepad": 6.0,
+    "patch.linewidth": 1.0,
+    "hatch.linewidth": 1.0,
+    "figure.constrained_layout.w_pad": 0.04167,
+    "figure.constrained_layout.h_pad": 0.04167,
     "lines.linewidth": 1.0,
     "lines.markersize": 4,
+    "lines.markeredgewidth": 1.0,
+}
+_RC: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
     "pdf.fonttype": 42,
     "ps.fonttype": 42,
     "svg.hashsalt": "breadth",
@@ -46,32 +67,106 @@ _RC: dict[Any, Any] = {
 }
 
 
+_style: ContextVar[Style] = ContextVar("style", default="paper")
+_begun: ContextVar[tuple[Figure, ...]] = ContextVar("begun", default=())
+
+
 @contextmanager
-def paper() -> Iterator[None]:
-    """Draw in this style, whatever the user's own settings."""
+def using(style: Style) -> Iterator[None]:
+    """Draw figures for a paper (the default) or for a talk.
+
+    A paper's figure is 3.35 or 7.0 in wide, its type 7–8 pt. A talk's is a slide of 16:9: panels
+    stand beside each other, type has 14 pt at least, and lines and marks grow with it.
+
+    >>> with using("talk"):
+    ...     new_figure("single", 3.0).get_size_inches().round(2).tolist()
+    [13.33, 7.5]
+    """
+    token = _style.set(style)
+    try:
+        yield
+    finally:
+        _style.reset(token)
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw in this look, whatever the user's own settings, and leave those as they were."""
+    token = _begun.set(())
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(_RC)
-        yield
+        mpl.rcParams.update(_RC | _scaled(1.0))
+        try:
+            yield
+            for figure in _begun.get():
+                _keep_ticks(figure)
+        finally:
+            _begun.reset(token)
 
 
-def new_figure(column: Column, height: float) -> Figure:
-    """Return an empty figure of a column's width and a height in inches, without pyplot's state."""
-    return Figure(figsize=(WIDTH[column], height), layout="constrained")
+def new_figure(column: Column, height: float, figure: Canvas | None = None) -> Figure:
+    """Return what to draw into: an empty figure without pyplot's state, or the one given.
+
+    Parameters
+    ----------
+    column : {'single', 'double'}
+        Width of a paper's figure. A slide is as wide as it is.
+    height : float
+        Inches that a paper's figure takes. A slide is 7.5 in high: the less its figure would take
+        on paper, the larger its type.
+    figure : Figure or SubFigure, optional
+        Keeps its size and its layout.
+    """
+    scale = 1.0
+    if _style.get() == "talk":
+        room = float(figure.bbox.height / figure.dpi) if figure is not None else SLIDE[1]
+        scale = float(np.clip(room / height, 1.7, 2.3))
+        mpl.rcParams.update(_scaled(scale))
+    if figure is None:
+        size = SLIDE if _style.get() == "talk" else (WIDTH[column], height)
+        figure = Figure(figsize=size, layout="constrained")
+    _begun.set((*_begun.get(), cast(Figure, figure)))
+    return cast(Figure, figure)  # a SubFigure has all that is asked of it here
 
 
-def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write ``stem.pdf`` (text as text) and ``stem.png`` (300 dpi): equal figures, equal bytes."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    paths = [stem.parent / f"{stem.name}.{suffix}" for suffix in ("pdf", "png")]
-    metadata: list[dict[str, Any]] = [
-        {"CreationDate": None, "ModDate": None, "Creator": "breadth", "Producer": None},
-        {"Software": "breadth"},
-    ]
-    with paper():
-        for path, about in zip(paths, metadata, strict=True):
-            figure.savefig(path, dpi=300, metadata=about)
-    return paths
+def _scaled(scale: float) -> dict[Any, Any]:
+    """Return matplotlib's settings of sizes, so many times a paper's."""
+    least = LEAST_TYPE if scale > 1.0 else 0.0
+    types = {name: max(size * scale, least) for name, size in _TYPE.items()}
+    return types | {name: size * scale for name, size in _STROKES.items()}
+
+
+def _keep_ticks(figure: Figure) -> None:
+    """Write the look of ticks into the axes: matplotlib makes ticks when it draws, in its own."""
+    rc: dict[Any, Any] = mpl.rcParams
+    for axes in figure.get_axes():
+        for name, axis in (("xtick", axes.xaxis), ("ytick", axes.yaxis)):
+            settings = {"size": "length", "width": "width", "pad": "pad"}
+            look = {key: rc[f"{name}.major.{of}"] for of, key in settings.items()}
+            look["labelsize"] = rc[f"{name}.labelsize"]
+            own = axis.get_tick_params(which="major")
+            axis.set_tick_params(which="major", **{k: v for k, v in look.items() if k not in own})
+
+
+def pt(size: float) -> float:
+    """Return the width of a line or the size of a mark that a paper's figure has, as drawn."""
+    return size * float(mpl.rcParams["lines.linewidth"])
+
+
+def type_size(size: float) -> float:
+    """Return a size of type that a paper's figure has, pt, as drawn."""
+    scale = pt(1.0)
+    return max(size * scale, LEAST_TYPE) if scale > 1.0 else size
+
+
+def stacked(column: Column) -> bool:
+    """Say whether panels stand below each other: in a paper's single column, not on a slide."""
+    return column == "single" and _style.get() == "paper"
+
+
+def line_length(column: Column) -> int:
+    """Return how many characters of small type stand on a line of the figure."""
+    return 72 if _style.get() == "talk" else {"single": 52, "double": 110}[column]
 
 
 def words(name: object) -> str:
@@ -96,8 +191,7 @@ def legend_columns(labels: Sequence[str], column: Column, *, handle: int = 5) ->
     >>> legend_columns(["a", "b"], "single"), legend_columns(["a" * 30, "b"], "single")
     (2, 1)
     """
-    width = {"single": 52, "double": 110}[column]  # characters on a line
-    return max(1, min(len(labels), width // (max(map(len, labels)) + handle)))
+    return max(1, min(len(labels), line_length(column) // (max(map(len, labels)) + handle)))
 
 
 def round_ticks(low: float, high: float) -> list[float]:
@@ -155,8 +249,9 @@ def end_labels(axes: Axes, labels: Sequence[tuple[float, str, Any]], size: float
     """
     if not labels:
         return
-    figure = axes.get_figure()
-    assert isinstance(figure, Figure)
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    size = type_size(size)
     to_axes = axes.transData + axes.transAxes.inverted()
     x_end = axes.get_xlim()[1]
     wanted = np.array([to_axes.transform((x_end, y))[1] for y, _, _ in labels])
@@ -167,7 +262,7 @@ def end_labels(axes: Axes, labels: Sequence[tuple[float, str, Any]], size: float
     engine = figure.get_layout_engine()
     if engine is not None:  # so that the height of the axes is the one they will be drawn with
         engine.execute(figure)
-    gap = 1.15 * size / 72.0 / (axes.get_position().height * figure.get_size_inches()[1])
+    gap = 1.15 * size / 72.0 / (axes.get_window_extent().height / figure.dpi)
     placed = apart(wanted, gap)
     for text, start, y, (_, _, colour) in zip(texts, wanted, placed, labels, strict=True):
         text.set_y(y)
@@ -176,7 +271,7 @@ def end_labels(axes: Axes, labels: Sequence[tuple[float, str, Any]], size: float
             [start, y],
             transform=axes.transAxes,
             color=colour,
-            lw=0.5,
+            lw=pt(0.5),
             clip_on=False,
             in_layout=False,
         )
@@ -202,4 +297,4 @@ def apart(wanted: np.ndarray, gap: float) -> np.ndarray:
 def panel_letters(panels: Sequence[Axes]) -> None:
     """Letter the panels a, b, c, … at their upper left."""
     for letter, axes in zip("abcdefghijkl", panels, strict=False):
-        axes.set_title(letter, loc="left", fontweight="bold", fontsize=8)
+        axes.set_title(letter, loc="left", fontweight="bold", fontsize=type_size(8))

@@ -15,15 +15,20 @@ from .style import (
     GREY,
     MARKERS,
     MILLI,
+    Canvas,
     Column,
     end_labels,
     log_axis,
     new_figure,
     panel_letters,
-    paper,
+    pt,
     spaced,
+    stacked,
+    styled,
+    type_size,
     words,
 )
+from .table import tell
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,9 @@ _ENERGIES = _Quantity(
 )
 
 
-def error_against_molecules(results: xr.Dataset, *, column: Column = "single") -> Figure:
+def error_against_molecules(
+    results: xr.Dataset, *, column: Column = "single", figure: Canvas | None = None
+) -> Figure:
     """Draw errors at a fixed budget over the number of molecules (log–log).
 
     One line per test set: the mean over replicates with its 95 % interval, each replicate as a
@@ -63,20 +70,24 @@ def error_against_molecules(results: xr.Dataset, *, column: Column = "single") -
         From :func:`breadth.analysis.measure_errors`.
     column : {'single', 'double'}
         Width, 3.35 or 7.0 in.
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     """
-    return _draw(results, "fixed_budget", column)
+    return _draw(results, "fixed_budget", column, figure)
 
 
-def error_against_conformers(results: xr.Dataset, *, column: Column = "single") -> Figure:
+def error_against_conformers(
+    results: xr.Dataset, *, column: Column = "single", figure: Canvas | None = None
+) -> Figure:
     """Draw errors for fixed molecules over conformers per molecule; see the function above."""
-    return _draw(results, "fixed_molecules", column)
+    return _draw(results, "fixed_molecules", column, figure)
 
 
-def _draw(results: xr.Dataset, experiment: str, column: Column) -> Figure:
+def _draw(results: xr.Dataset, experiment: str, column: Column, figure: Canvas | None) -> Figure:
     designs = grid(results, experiment)
-    with paper():
+    with styled():
         quantities = [_FORCES] if column == "single" else [_FORCES, _ENERGIES]
-        figure = new_figure(column, 3.1)
+        figure = new_figure(column, 3.1, figure)
         panels = figure.subplots(1, len(quantities), squeeze=False)[0]
         for axes, quantity in zip(panels, quantities, strict=True):
             _panel(axes, results, experiment, designs, quantity)
@@ -84,7 +95,7 @@ def _draw(results: xr.Dataset, experiment: str, column: Column) -> Figure:
             panel_letters(panels)
         key = {
             "mean, replicates (ticks) and 95 % interval": Line2D(
-                [], [], marker="o", color=GREY, lw=0.8
+                [], [], marker="o", color=GREY, lw=pt(0.8)
             )
         }
         if results["undertrained"].values[designs].any():
@@ -92,15 +103,15 @@ def _draw(results: xr.Dataset, experiment: str, column: Column) -> Figure:
                 [], [], marker="o", mfc="white", mec=GREY, color=GREY, lw=0
             )
         for name, marker in _outside(results):
-            key[name] = Line2D([], [], marker=marker, color=GREY, lw=0.8, ls=":")
+            key[name] = Line2D([], [], marker=marker, color=GREY, lw=pt(0.8), ls=":")
         figure.legend(
             list(key.values()),
             list(key),
             loc="outside lower center",
-            ncols=1 if column == "single" else 2,
+            ncols=1 if stacked(column) else 2,
             frameon=False,
             labelspacing=0.2,
-            fontsize=6.5,
+            fontsize=type_size(6.5),
         )
     return figure
 
@@ -122,14 +133,14 @@ def _panel(
         # Lines are set apart sideways by a few per cent, so that bars do not hide each other.
         at = x * 1.035 ** (place - (len(shown) - 1) / 2)
         known = np.isfinite(mean[:, t])
-        axes.plot(at[known], mean[known, t], color=colour, lw=1.0, zorder=2)
+        axes.plot(at[known], mean[known, t], color=colour, lw=pt(1.0), zorder=2)
         for design in np.flatnonzero(known):
-            axes.plot([at[design]] * 2, bounds[design, t], color=colour, lw=0.8, zorder=2)
+            axes.plot([at[design]] * 2, bounds[design, t], color=colour, lw=pt(0.8), zorder=2)
             axes.plot(
                 at[design],
                 mean[design, t],
                 marker=marker,
-                ms=4,
+                ms=pt(4),
                 color=colour,
                 mfc="white" if hollow[design, t] else colour,
                 zorder=4,
@@ -139,19 +150,24 @@ def _panel(
                 np.full(len(replicates), at[design]),
                 replicates,
                 "_",
-                ms=4.5,
+                ms=pt(4.5),
                 color=colour,
-                mew=0.7,
+                mew=pt(0.7),
                 zorder=3,
             )
-        name = results["test_set"].values[t]
-        ends.append((mean[known, t][-1], words(name), colour))
+        name = words(results["test_set"].values[t])
+        ends.append((mean[known, t][-1], name, colour))
+        trained = np.where(hollow[:, t], "mean, undertrained", "mean")
+        tell(axes, name, x, mean[:, t], bounds=bounds[:, t], kind=trained)
+        for replicate, of in enumerate(values[:, :, t].T):
+            tell(axes, name, x, of, kind=f"replicate {replicate}")
 
-        for number, (_, sign) in enumerate(_outside(results)):
+        for number, (theirs_by, sign) in enumerate(_outside(results)):
             theirs = results[f"outside_{quantity.name}"][number].mean("replicate").values
             theirs = theirs[designs, t] * MILLI
-            axes.plot(at, theirs, ":", marker=sign, ms=4, color=colour, lw=0.8, zorder=2)
+            axes.plot(at, theirs, ":", marker=sign, ms=pt(4), color=colour, lw=pt(0.8), zorder=2)
             others.append(theirs)
+            tell(axes, f"{name}, {theirs_by}", x, theirs, kind="mean")
 
     span = np.concatenate([a[np.isfinite(a)] for a in (values, bounds)])
     span = np.append(span, [v for v in np.concatenate([*others, [0.0]]) if v > 0])
@@ -166,8 +182,9 @@ def _panel(
         span = np.append(span, level)
         middle = float(np.exp(np.log(level).mean()))
         axes.axhspan(level.min(), level.max(), color=GREY, alpha=0.12, lw=0, zorder=0)
-        axes.axhline(middle, color=GREY, lw=0.8, ls=style, zorder=1)
+        axes.axhline(middle, color=GREY, lw=pt(0.8), ls=style, zorder=1)
         ends.append((middle, label, GREY))
+        tell(axes, label, None, middle, bounds=(level.min(), level.max()), kind="baseline")
     if span.size:
         log_axis(axes, "y", span.min() / 1.1, span.max() * 1.15)
     axes.set_ylabel(quantity.title)

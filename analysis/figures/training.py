@@ -8,18 +8,36 @@ from matplotlib.figure import Figure
 
 from ..tradeoff.predictions import CELL
 from ..tradeoff.summary import SELECTOR_AXES, grid
-from .style import MILLI, SEQUENTIAL, Column, end_labels, log_axis, new_figure, paper, words
+from .style import (
+    MILLI,
+    SEQUENTIAL,
+    Canvas,
+    Column,
+    end_labels,
+    log_axis,
+    new_figure,
+    stacked,
+    styled,
+    type_size,
+    words,
+)
+from .table import tell
 
 _TITLES = {
     "fixed_budget": "Fixed budget",
     "fixed_molecules": "Fixed molecules",
+    "grid": "Grid",
     "molecule_selectors": "Molecules by",
     "conformer_selectors": "Conformers by",
 }
 
 
 def training_curves(
-    results: xr.Dataset, curves: xr.Dataset, *, column: Column = "single"
+    results: xr.Dataset,
+    curves: xr.Dataset,
+    *,
+    column: Column = "single",
+    figure: Canvas | None = None,
 ) -> Figure:
     """Draw the monitored force MAE of each fit over its updates, one panel per experiment.
 
@@ -42,26 +60,28 @@ def training_curves(
         ``monitor`` names the hold-out. A model is drawn in each experiment that has its design.
     column : {'single', 'double'}
         Width, 3.35 or 7.0 in.
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     """
     monitor = words(curves.attrs.get("monitor", "monitored structures"))
     rows = [("monitor_force_mae", f"Force MAE on\n{monitor} (meV/Å)", MILLI)]
     if column == "double":
         rows.append(("train_loss", "Training loss", 1.0))
     experiments = [e for e in _TITLES if grid(results, e).size]
-    with paper():
-        if column == "single":
-            figure = new_figure(column, 2.2 * len(experiments))
+    with styled():
+        if stacked(column):
+            figure = new_figure(column, 2.2 * len(experiments), figure)
             panels = figure.subplots(len(experiments), 1, squeeze=False).T
         else:
-            figure = new_figure(column, 4.4)
-            panels = figure.subplots(2, len(experiments), squeeze=False)
+            figure = new_figure(column, 2.2 * len(rows), figure)
+            panels = figure.subplots(len(rows), len(experiments), squeeze=False)
         for row, (name, title, scale) in enumerate(rows):
             for axes, experiment in zip(panels[row], experiments, strict=True):
                 _panel(axes, results, curves, experiment, name, scale)
                 axes.set_ylabel(title)
                 if row == 0:
                     axes.set_title(_TITLES[experiment], loc="left")
-        figure.supxlabel("Updates (dashed: fits with a quarter of them)", fontsize=7.5)
+        figure.supxlabel("Updates (dashed: fits with a quarter of them)", fontsize=type_size(7.5))
     return figure
 
 
@@ -77,6 +97,7 @@ def _panel(
     along = {
         "fixed_budget": "n_molecules",
         "fixed_molecules": "n_conformers",
+        "grid": "n_conformers",
         **SELECTOR_AXES,
     }[experiment]
     colours = mpl.colormaps[SEQUENTIAL](np.linspace(0.0, 0.88, len(designs)))
@@ -99,11 +120,17 @@ def _panel(
                 alpha=0.9 if full else 0.7,
             )
             drawn.append(values[model, known])
+            replicate = int(curves["replicate"].values[model])
+            of = words(results[along].values[design])
+            kind = f"replicate {replicate}" + ("" if full else ", quarter of the updates")
+            tell(axes, of, updates[model, known], values[model, known], kind=kind)
         full_models = np.flatnonzero(same & (fraction == 1.0))
         last = [v[np.isfinite(v)][-1] for v in values[full_models] if np.isfinite(v).any()]
         if last:
             text = words(results[along].values[design])
-            if experiment not in SELECTOR_AXES and design == designs[-1]:
+            if experiment == "grid":
+                text = f"{results['n_molecules'].values[design]} × {text}"
+            elif experiment not in SELECTOR_AXES and design == designs[-1]:
                 text += " molecules" if along == "n_molecules" else " conformers"
             labels.append((float(np.mean(last)), text, colour))
     if drawn:

@@ -146,8 +146,17 @@ def _warnings(
     return found
 
 
-def draw_figures(run: Path, directory: Path, *, column: Any = "single") -> list[Path]:
+def draw_figures(
+    run: Path,
+    directory: Path,
+    *,
+    column: Any = "single",
+    style: Any = "paper",
+    formats: Any = ("pdf", "png"),
+) -> list[Path]:
     """Draw the figures of a study whose results are written, and return their paths.
+
+    Column, style and formats are those of `breadth figures`.
 
     Raises
     ------
@@ -155,7 +164,9 @@ def draw_figures(run: Path, directory: Path, *, column: Any = "single") -> list[
         If the folder has no results.
     """
     from ...analysis.figures.finetuning import draw_finetuning
+    from ...analysis.figures.style import using
 
     if not (run / "results.nc").exists():
         raise DataError(f"{run} has no results.nc: it is not the folder of a finished study.")
-    return draw_finetuning(run, directory, column=column)
+    with using(style):
+        return draw_finetuning(run, directory, column=column, formats=formats)

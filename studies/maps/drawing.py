@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 
 from ...analysis.figures.feature_map import feature_map
-from ...analysis.figures.style import Column, save
+from ...analysis.figures.files import save
+from ...analysis.figures.style import Column
 from ...diversity import ConfigurationError, ConformerSet
 from ..registry import featurizer
 from ..store import check_folder

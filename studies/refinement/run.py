@@ -186,8 +186,17 @@ def _write_results(
     return results
 
 
-def draw_figures(run: Path, directory: Path, *, column: Any = "single") -> list[Path]:
+def draw_figures(
+    run: Path,
+    directory: Path,
+    *,
+    column: Any = "single",
+    style: Any = "paper",
+    formats: Any = ("pdf", "png"),
+) -> list[Path]:
     """Draw the figures of a study whose results are written, and return their paths.
+
+    Column, style and formats are those of `breadth figures`.
 
     Raises
     ------
@@ -195,10 +204,11 @@ def draw_figures(run: Path, directory: Path, *, column: Any = "single") -> list[
         If the folder has no results.
     """
     from ...analysis.figures.refinement import draw_refinement
+    from ...analysis.figures.style import using
 
     if not (run / "results.nc").exists():
         raise DataError(f"{run} has no results.nc: it is not the folder of a finished study.")
-    others = {
+    others: dict[str, Any] = {
         name: load(run / f"{file}.nc") if (run / f"{file}.nc").exists() else None
         for name, file in (
             ("eigenvalues", "spectra"),
@@ -207,4 +217,6 @@ def draw_figures(run: Path, directory: Path, *, column: Any = "single") -> list[
             ("relation", "relation"),
         )
     }
-    return draw_refinement(load(run / "results.nc"), directory, column=column, **others)
+    with using(style):
+        results = load(run / "results.nc")
+        return draw_refinement(results, directory, column=column, formats=formats, **others)

@@ -125,17 +125,25 @@ def _write_results(
     return results
 
 
-def draw_figures(run: Path, directory: Path, *, column: Any = "single") -> list[Path]:
+def draw_figures(
+    run: Path,
+    directory: Path,
+    *,
+    column: Any = "single",
+    style: Any = "paper",
+    formats: Any = ("pdf", "png"),
+) -> list[Path]:
     """Draw the figures of a study whose results are written, and return their paths.
 
-    Outside models that are kept beside it (`add_outside`) stand in them.
+    Column, style and formats are those of `breadth figures`. Outside models that are kept beside
+    it (`add_outside`) stand in them.
 
     Raises
     ------
     DataError
         If the folder has no results.
     """
-    from ...analysis.figures import draw_all
+    from ...analysis.figures import draw_all, using
 
     names = ("results", "predictions", "pool", "curves")
     missing = [f"{name}.nc" for name in names if not (run / f"{name}.nc").exists()]
@@ -148,9 +156,9 @@ def draw_figures(run: Path, directory: Path, *, column: Any = "single") -> list[
     outside = {
         name: in_place_of_models(predictions, one) for name, one in outside_models(run).items()
     }
-    return draw_all(
-        results, predictions, contents, curves, directory, column=column, outside=outside
-    )
+    options = {"column": column, "formats": formats, "outside": outside}
+    with using(style):
+        return draw_all(results, predictions, contents, curves, directory, **options)
 
 
 def estimate(asked: TradeoffConfiguration, *, workers: int) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def test_every_figure_fits_whatever_the_number_of_files(column, n_files, tmp_pat
     paths = drawn.draw_audit(sets, found, pairs, sizes, tmp_path, column=column)
     stems = {"labels", "nearest_frames", "torsions"} | ({"leakage"} if n_files > 1 else set())
     assert {path.stem for path in paths} == stems
-    assert {path.suffix for path in paths} == {".pdf", ".png"}
+    assert {path.suffix for path in paths} == {".pdf", ".png", ".csv"}
 
 
 def test_named_records_stand_where_they_are():

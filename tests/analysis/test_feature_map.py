@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from breadth.analysis.figures.feature_map import feature_map
-from breadth.analysis.figures.style import save
+from breadth.analysis.figures.files import save
 
 
 @pytest.fixture

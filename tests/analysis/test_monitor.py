@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
+from breadth.analysis.figures import files
 from breadth.analysis.figures.finetuning import trajectory
 from breadth.analysis.monitor import kinetic_energies, monitor, worst_element
 from breadth.analysis.run_summary import run_summary
@@ -174,12 +175,12 @@ def test_every_figure_is_drawn(run: ConformerSet, tmp_path, monkeypatch) -> None
     found = found.assign_attrs(descriptor="soap", limit_level=0.95, frame_limit=2.0)
     drawn = {}
 
-    def laid_out(figure: Figure, stem: Path) -> list[Path]:
+    def laid_out(figure: Figure, stem: Path, **_: object) -> list[Path]:
         figure.draw_without_rendering()  # to write all of them would take long
         drawn[stem.name] = figure
         return []
 
-    monkeypatch.setattr(trajectory, "save", laid_out)
+    monkeypatch.setattr(files, "save", laid_out)
     trajectory.draw_trajectory(found, tmp_path)
     names = ["q_over_time", "t2_over_time", "state_over_time", "radial", "bond_length"]
     assert list(drawn) == names
@@ -196,5 +197,5 @@ def test_every_figure_is_drawn(run: ConformerSet, tmp_path, monkeypatch) -> None
     box = Atoms("Ar4", [[0, 0, 0], [3, 0, 0], [0, 3, 0], [0, 0, 3]], cell=np.eye(3) * 7, pbc=True)
     still = monitor(ConformerSet.from_ase([box, box.copy()]))
     written = trajectory.draw_trajectory(still, tmp_path)
-    assert [path.name for path in written] == ["radial.pdf", "radial.png"]
-    assert all(path.stat().st_size > 5000 for path in written)
+    assert [path.name for path in written] == ["radial.pdf", "radial.png", "radial.csv"]
+    assert all(path.stat().st_size > 5000 for path in written[:2])

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from breadth.analysis.figures.diversity import bandwidth_curves, diversity_plane
-from breadth.analysis.figures.style import save
+from breadth.analysis.figures.files import save
 from breadth.analysis.partitions import gather_partitions
 from breadth.diversity.measures.chain_rule import TERMS
 
@@ -72,7 +72,7 @@ def test_curves_stack_the_terms_to_their_sum(
     assert [axes.get_title() for axes in shown] == ["one", "two"]
     top = max(path.vertices[:, 1].max() for c in shown[0].collections for path in c.get_paths())
     assert top == pytest.approx(7.0)
-    assert {p.suffix for p in save(figure, tmp_path / "curves")} == {".pdf", ".png"}
+    assert {p.suffix for p in save(figure, tmp_path / "curves")} == {".pdf", ".png", ".csv"}
 
 
 def test_equal_figures_have_equal_bytes(gathered: xr.Dataset, tmp_path: Any) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from breadth.analysis.figures.finetuning import trajectory
+from breadth.analysis.figures import files
 from breadth.analysis.monitor import monitor as watch
 from breadth.diversity import ConformerSet, DataError, concat, read, write
 from breadth.diversity.errors import ConfigurationError, ShortageError
@@ -103,7 +103,7 @@ def test_too_few_frames_give_no_frame_limit(reference) -> None:
 def test_the_command_prints_a_table_and_json_and_writes_figures(
     start, reference, tmp_path, capsys, monkeypatch
 ) -> None:
-    monkeypatch.setattr(trajectory, "save", lambda figure, stem: [stem.with_suffix(".png")])
+    monkeypatch.setattr(files, "save", lambda figure, stem, **_: [stem.with_suffix(".png")])
     run = simulated(start, seed=2, kelvin=12_000, n=60)
     write(run.recorded, tmp_path / "run.xyz")
     write(reference, tmp_path / "reference")

@@ -1,5 +1,6 @@
 """Figures of fine-tuning: functions from results to a matplotlib Figure."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import xarray as xr
@@ -8,7 +9,8 @@ from matplotlib.figure import Figure
 from ...finetuning import element_parity, energy_bins, set_growth
 from ...finetuning.layout import INDEPENDENT, UNIVERSAL
 from ...finetuning.runs import OTHER_ARMS, OWN
-from ..style import Column, save
+from ..files import FORMATS, Format, save_all
+from ..style import Column
 from .arms import arm_differences, element_errors
 from .components import components
 from .cross_tests import cross_tests
@@ -40,8 +42,15 @@ __all__ = [
 _FORESIGHT = {foresight: "spearman", frame_foresight: "frame_spearman", risk_coverage: "risk"}
 
 
-def draw_finetuning(run: Path, directory: Path, *, column: Column = "single") -> list[Path]:
-    """Draw every figure of a study that its folder has data for, and write each as PDF and PNG.
+def draw_finetuning(
+    run: Path,
+    directory: Path,
+    *,
+    column: Column = "single",
+    formats: Sequence[Format] = FORMATS,
+) -> list[Path]:
+    """Draw every figure of a study that its folder has data for, and write each with its
+    numbers.
 
     Parameters
     ----------
@@ -52,11 +61,12 @@ def draw_finetuning(run: Path, directory: Path, *, column: Column = "single") ->
         Made if absent; files of equal names are replaced.
     column : {'single', 'double'}
         Width, 3.35 or 7.0 in.
+    formats : sequence of {'pdf', 'png', 'svg'}
 
     Returns
     -------
     list of Path
-        Two files per figure.
+        The files of each figure.
     """
     results, predictions = _read(run / "results.nc"), _read(run / "predictions.nc")
     training = _read(run / "training.nc")
@@ -97,10 +107,7 @@ def draw_finetuning(run: Path, directory: Path, *, column: Column = "single") ->
                     figures[name] = draw(foreseen, test_run=test_run, column=column)
     if training is not None:
         figures["components"] = components(set_growth(training, predictions), column=column)
-    written: list[Path] = []
-    for name, figure in figures.items():
-        written += save(figure, directory / name)
-    return written
+    return save_all(figures, directory, formats=formats)
 
 
 def _read(path: Path) -> xr.Dataset | None:

@@ -8,7 +8,18 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ...finetuning.layout import INDEPENDENT, UNIVERSAL
-from ..style import MILLI, SEQUENTIAL, Column, new_figure, panel_letters, paper
+from ..style import (
+    MILLI,
+    SEQUENTIAL,
+    Canvas,
+    Column,
+    new_figure,
+    panel_letters,
+    pt,
+    styled,
+    type_size,
+)
+from ..table import tell
 from .look import arm_look, arms_in_order
 
 _SHOWN = (
@@ -17,7 +28,9 @@ _SHOWN = (
 )
 
 
-def cross_tests(results: xr.Dataset, *, column: Column = "single") -> Figure:
+def cross_tests(
+    results: xr.Dataset, *, column: Column = "single", figure: Canvas | None = None
+) -> Figure:
     """Draw the error of the last model of each arm on the run of every arm's last model.
 
     Numbers: means over replicates of the dynamics, with the 95 % interval below. A model's own run
@@ -30,17 +43,19 @@ def cross_tests(results: xr.Dataset, *, column: Column = "single") -> Figure:
         From :func:`breadth.analysis.finetuning.finetuning_errors`.
     column : {'single', 'double'}
         Single column: forces; double: the spread of energy residuals too.
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     """
     arms = arms_in_order(results["arm"].values.astype(str).tolist())
     present = results["test_run"].values.astype(str).tolist()
     runs = [run for run in (UNIVERSAL, *arms, INDEPENDENT) if run in present]
     shown = _SHOWN[: 1 if column == "single" else 2]
-    with paper():
-        figure = new_figure(column, 0.44 * (len(arms) + 1) + 0.95)
+    with styled():
+        figure = new_figure(column, 0.44 * (len(arms) + 1) + 0.95, figure)
         panels = figure.subplots(1, len(shown), squeeze=False)[0].tolist()
         for axes, (name, title) in zip(panels, shown, strict=True):
             _matrix(axes, results, name, arms, runs)
-            axes.set_title(title, fontsize=7.5)
+            axes.set_title(title, fontsize=type_size(7.5))
             axes.set_xlabel("Tested on the run of")
         panels[0].set_ylabel("Fine-tuned by")
         for axes in panels[1:]:
@@ -59,6 +74,11 @@ def _matrix(axes: Axes, results: xr.Dataset, name: str, arms: list[str], runs: l
     )
     norm = LogNorm(np.nanmin(values), np.nanmax(values))
     axes.imshow(values, norm=norm, cmap=SEQUENTIAL, aspect="auto")
+    labels = [arm_look(arm if i else UNIVERSAL)[0] for arm, i in rows]
+    names = ["independent" if run == INDEPENDENT else arm_look(run)[0] for run in runs]
+    for r, (arm, iteration) in enumerate(rows):
+        of = ends.sel(arm=arm, iteration=iteration, test_run=runs).transpose("test_run", ...)
+        tell(axes, labels[r], names, labels[r], value=values[r], bounds=of.values)
     for r, (arm, iteration) in enumerate(rows):
         for c, run in enumerate(runs):
             value = values[r, c]
@@ -68,20 +88,31 @@ def _matrix(axes: Axes, results: xr.Dataset, name: str, arms: list[str], runs: l
             low, high = ends.sel(arm=arm, iteration=iteration, test_run=run).values
             certain = np.isfinite(low)
             axes.text(
-                c, r - 0.14 * certain, _number(value), ha="center", va="center", size=7, color=ink
+                c,
+                r - 0.14 * certain,
+                _number(value),
+                ha="center",
+                va="center",
+                size=type_size(7),
+                color=ink,
             )
             if certain:
                 text = f"{_number(low)}–{_number(high)}"
-                axes.text(c, r + 0.24, text, ha="center", va="center", size=4.8, color=ink)
+                axes.text(
+                    c, r + 0.24, text, ha="center", va="center", size=type_size(4.8), color=ink
+                )
             if (arm if iteration else UNIVERSAL) == run:
                 axes.add_patch(
-                    Rectangle((c - 0.48, r - 0.48), 0.96, 0.96, fill=False, ec=ink, lw=1.2)
+                    Rectangle((c - 0.48, r - 0.48), 0.96, 0.96, fill=False, ec=ink, lw=pt(1.2))
                 )
-    labels = [arm_look(arm if i else UNIVERSAL)[0] for arm, i in rows]
-    axes.set_yticks(range(len(rows)), labels, size=6.5)
-    names = ["independent" if run == INDEPENDENT else arm_look(run)[0] for run in runs]
+    axes.set_yticks(range(len(rows)), labels, size=type_size(6.5))
     axes.set_xticks(
-        range(len(runs)), names, size=6.5, rotation=30, ha="right", rotation_mode="anchor"
+        range(len(runs)),
+        names,
+        size=type_size(6.5),
+        rotation=30,
+        ha="right",
+        rotation_mode="anchor",
     )
     axes.tick_params(length=0)
     for spine in axes.spines.values():

@@ -10,7 +10,16 @@ from matplotlib.lines import Line2D
 
 from ...finetuning.layout import INDEPENDENT, UNIVERSAL
 from ...finetuning.runs import OTHER_ARMS, OWN
-from ..style import CYCLE, GREY, Column, words
+from ..style import (
+    CYCLE,
+    GREY,
+    Column,
+    line_length,
+    pt,
+    stacked,
+    type_size,
+    words,
+)
 
 SKY, BLUE, GREEN, RED, ORANGE, PINK, BLACK, _ = CYCLE
 #: Name, colour and marker, in the order in which arms are drawn.
@@ -37,7 +46,6 @@ DETECTORS = {
     "last_layer": "last layer",
     "committee": "committee",
 }
-_LINE = {"single": 56, "double": 130}
 
 
 def arm_look(arm: str) -> tuple[str, str, str]:
@@ -64,19 +72,23 @@ def arms_in_order(arms: Sequence[str]) -> list[str]:
 def arm_handles(arms: Sequence[str]) -> list[Line2D]:
     """Return a legend's handles of arms."""
     looks = [arm_look(arm) for arm in arms]
-    return [Line2D([], [], color=c, marker=m, ms=3.5, lw=1.0, label=name) for name, c, m in looks]
+    return [
+        Line2D([], [], color=c, marker=m, ms=pt(3.5), lw=pt(1.0), label=name)
+        for name, c, m in looks
+    ]
 
 
 def legend_below(figure: Figure, handles: Sequence[Line2D], column: Column) -> None:
     """Put a legend under all panels, in as many rows as it needs."""
     labels = [str(handle.get_label()) for handle in handles]
-    rows = -(-sum(len(label) + 6 for label in labels) // _LINE[column])
+    length = int(1.1 * line_length(column))
+    rows = -(-sum(len(label) + 6 for label in labels) // length)
     figure.legend(
         handles=list(handles),
         loc="outside lower center",
         ncols=-(-len(labels) // rows),
         frameon=False,
-        fontsize=6.5,
+        fontsize=type_size(6.5),
         labelspacing=0.25,
         columnspacing=1.2,
         handlelength=1.8,
@@ -85,15 +97,16 @@ def legend_below(figure: Figure, handles: Sequence[Line2D], column: Column) -> N
 
 def frame_ticks(axes: Axes, results: xr.Dataset) -> None:
     """Mark iterations by the training frames of their models, 0 for the universal model."""
-    iterations = results["iteration"].values
-    labels = [str(i) for i in iterations]
-    label = "Iteration"
+    labels = [f"{n:.0f}" if np.isfinite(n) else "?" for n in frame_counts(results)]
+    axes.set_xticks(results["iteration"].values, labels)
+    axes.set_xlabel("Training frames" if "n_frames" in results else "Iteration")
+
+
+def frame_counts(results: xr.Dataset) -> np.ndarray:
+    """Return the training frames of each iteration's models, or the iterations."""
     if "n_frames" in results:
-        count = results["n_frames"].mean(["arm", "replicate"]).values
-        labels = [f"{n:.0f}" if np.isfinite(n) else "?" for n in count]
-        label = "Training frames"
-    axes.set_xticks(iterations, labels)
-    axes.set_xlabel(label)
+        return results["n_frames"].mean(["arm", "replicate"]).values
+    return results["iteration"].values.astype(float)
 
 
 def say(axes: Axes, text: str) -> None:
@@ -102,6 +115,6 @@ def say(axes: Axes, text: str) -> None:
 
 
 def beside(count: int, column: Column) -> tuple[int, int]:
-    """Return rows and columns of panels: two in a row in single column, all in double."""
-    across = min(count, 2 if column == "single" else 5)
+    """Return rows and columns of panels: two in a row in single column, else all."""
+    across = min(count, 2 if stacked(column) else 5)
     return -(-count // across), across

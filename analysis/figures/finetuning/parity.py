@@ -8,7 +8,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...tradeoff.parity import parity_statistics
-from ..style import GREY, MILLI, SEQUENTIAL, Column, new_figure, paper
+from ..style import (
+    GREY,
+    MILLI,
+    SEQUENTIAL,
+    Canvas,
+    Column,
+    new_figure,
+    pt,
+    styled,
+    type_size,
+)
+from ..table import tell_cells
 from .look import arm_look, arms_in_order
 
 Points = Mapping[int, tuple[np.ndarray, np.ndarray]]
@@ -16,7 +27,11 @@ _PAD = {"facecolor": "white", "edgecolor": "none", "pad": 0.4, "alpha": 0.75}
 
 
 def force_parity(
-    points: Mapping[str, Points], *, test_run: str = "", column: Column = "single"
+    points: Mapping[str, Points],
+    *,
+    test_run: str = "",
+    column: Column = "single",
+    figure: Canvas | None = None,
 ) -> Figure:
     """Draw densities of predicted against reference force components.
 
@@ -31,13 +46,15 @@ def force_parity(
         What a title calls the frames.
     column : {'single', 'double'}
         Single column shows the universal model and the last of the arms given; double, all.
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     """
     names = [name for name in arms_in_order(list(points)) if points[name]]
     shown = names if column == "double" else [names[0], names[-1]][: len(names)]
     elements = sorted({z for name in shown for z in points[name]})
-    with paper():
+    with styled():
         height = 1.25 if column == "single" else 1.2
-        figure = new_figure(column, height * len(elements) + 0.5)
+        figure = new_figure(column, height * len(elements) + 0.5, figure)
         panels = figure.subplots(
             len(elements), len(shown), squeeze=False, sharex="row", sharey="row"
         )
@@ -48,26 +65,31 @@ def force_parity(
             ]
             extent = 1.05 * max(float(np.quantile(x, 0.999)) for x in largest)
             for axes, name in zip(row, shown, strict=True):
-                _panel(axes, *points[name].get(z, (np.empty(0), np.empty(0))), extent)
+                panel = f"{chemical_symbols[z]}: {arm_look(name)[0]}"
+                _panel(axes, *points[name].get(z, (np.empty(0), np.empty(0))), extent, panel)
                 if axes in panels[0]:
                     label, colour, _ = arm_look(name)
-                    axes.set_title(label, fontsize=7.5, color=colour)
+                    axes.set_title(label, fontsize=type_size(7.5), color=colour)
                 if axes in panels[-1]:
-                    axes.set_xlabel("Reference (eV/Å)", fontsize=7)
-            row[0].set_ylabel(f"{chemical_symbols[z]}: predicted", fontsize=7)
+                    axes.set_xlabel("Reference (eV/Å)", fontsize=type_size(7))
+            row[0].set_ylabel(f"{chemical_symbols[z]}: predicted", fontsize=type_size(7))
         text = "Colour: components per cell, logarithmic; MAE in meV/Å"
-        figure.supxlabel(f"{test_run}. {text}" if test_run else text, fontsize=6, color=GREY)
+        figure.supxlabel(
+            f"{test_run}. {text}" if test_run else text, fontsize=type_size(6), color=GREY
+        )
     return figure
 
 
-def _panel(axes: Axes, reference: np.ndarray, predicted: np.ndarray, extent: float) -> None:
+def _panel(
+    axes: Axes, reference: np.ndarray, predicted: np.ndarray, extent: float, panel: str
+) -> None:
     axes.set_box_aspect(1)
-    axes.axline((0, 0), slope=1, color=GREY, lw=0.6)
+    axes.axline((0, 0), slope=1, color=GREY, lw=pt(0.6))
     axes.set(xlim=(-extent, extent), ylim=(-extent, extent))
     axes.locator_params(nbins=4)
     if not reference.size:
         return
-    axes.hexbin(
+    cells = axes.hexbin(
         reference,
         predicted,
         gridsize=36,
@@ -78,6 +100,7 @@ def _panel(axes: Axes, reference: np.ndarray, predicted: np.ndarray, extent: flo
         linewidths=0,
         rasterized=True,
     )
+    tell_cells(axes, cells, "components", panel)
     found = parity_statistics(reference, predicted)
     axes.text(
         0.04,
@@ -85,6 +108,6 @@ def _panel(axes: Axes, reference: np.ndarray, predicted: np.ndarray, extent: flo
         f"MAE {found['mae'] * MILLI:.0f}\nslope {found['slope']:.2f}",
         transform=axes.transAxes,
         va="top",
-        fontsize=5.5,
+        fontsize=type_size(5.5),
         bbox=_PAD,
     )

@@ -9,7 +9,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..style import CYCLE, Column, log_axis, new_figure, paper, round_ticks, save, spaced
+from ..files import FORMATS, Format, save_all
+from ..style import (
+    CYCLE,
+    Canvas,
+    Column,
+    log_axis,
+    new_figure,
+    pt,
+    round_ticks,
+    spaced,
+    styled,
+    type_size,
+    words,
+)
+from ..table import tell
 from .look import legend_below
 
 SKY, BLUE, GREEN, RED, ORANGE, PINK, BLACK, _ = CYCLE
@@ -28,8 +42,14 @@ _STATE = {
 }
 
 
-def draw_trajectory(found: xr.Dataset, directory: Path, *, column: Column = "single") -> list[Path]:
-    """Draw every figure of a run that there are data for, and write each as PDF and PNG.
+def draw_trajectory(
+    found: xr.Dataset,
+    directory: Path,
+    *,
+    column: Column = "single",
+    formats: Sequence[Format] = FORMATS,
+) -> list[Path]:
+    """Draw every figure of a run that there are data for, and write each with its numbers.
 
     Parameters
     ----------
@@ -39,11 +59,12 @@ def draw_trajectory(found: xr.Dataset, directory: Path, *, column: Column = "sin
         Made if absent; files of equal names are replaced.
     column : {'single', 'double'}
         Width, 3.35 or 7.0 in.
+    formats : sequence of {'pdf', 'png', 'svg'}
 
     Returns
     -------
     list of Path
-        Two files per figure.
+        The files of each figure.
     """
     figures: dict[str, Figure] = {}
     for name in _SCORES:
@@ -54,10 +75,12 @@ def draw_trajectory(found: xr.Dataset, directory: Path, *, column: Column = "sin
     for name in ("radial", "bond_length"):
         if _telling(found, name):
             figures[name] = distances(found, name, column=column)
-    return [path for name, drawn in figures.items() for path in save(drawn, directory / name)]
+    return save_all(figures, directory, formats=formats)
 
 
-def score_over_time(found: xr.Dataset, score: str, *, column: Column = "single") -> Figure:
+def score_over_time(
+    found: xr.Dataset, score: str, *, column: Column = "single", figure: Canvas | None = None
+) -> Figure:
     """Draw how far outside the reference each element's atoms are, over time.
 
     A panel for each element: the mean over its atoms, the greatest of them (thin), and the limit
@@ -70,30 +93,35 @@ def score_over_time(found: xr.Dataset, score: str, *, column: Column = "single")
         Of :func:`breadth.analysis.monitor.monitor`.
     score : {'q', 't2'}
     column : {'single', 'double'}
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     """
     elements = found["element"].values.astype(str).tolist()
     time, label = _times(found)
-    with paper():
-        figure, panels = _panels(len(elements), column, 1.15)
+    with styled():
+        figure, panels = _panels(len(elements), column, 1.15, figure)
         for axes, element in zip(panels, elements, strict=True):
             of = found.sel(element=element)
             most, mean = of[f"{score}_max"].values, of[f"{score}_mean"].values
             limit = float(of[f"{score}_limit"])
-            axes.plot(time, most, color=SKY, lw=0.5)
-            axes.plot(time, mean, color=BLUE, lw=0.9)
+            axes.plot(time, most, color=SKY, lw=pt(0.5))
+            axes.plot(time, mean, color=BLUE, lw=pt(0.9))
+            tell(axes, "mean of the element's atoms", time, mean)
+            tell(axes, "greatest", time, most)
+            tell(axes, "held-out limit", None, limit, kind="baseline")
             if np.isfinite(limit):
-                axes.axhline(limit, color=BLACK, lw=0.8, ls=(0, (4, 2)))
+                axes.axhline(limit, color=BLACK, lw=pt(0.8), ls=(0, (4, 2)))
             _log_height(axes, mean, most, limit)
             _events(axes, found, time)
             share = float(of[f"{score}_outside"].mean())
-            axes.set_title(f"{element}: {share:.0%} outside", fontsize=7, loc="left")
+            axes.set_title(f"{element}: {share:.0%} outside", fontsize=type_size(7), loc="left")
             _whole(axes, time)
         _label_last_row(panels, column, label)
-        figure.supylabel(_SCORES[score], fontsize=7.5)
+        figure.supylabel(_SCORES[score], fontsize=type_size(7.5))
         handles = [
-            Line2D([], [], color=BLUE, lw=0.9, label="mean of the element's atoms"),
-            Line2D([], [], color=SKY, lw=0.5, label="greatest"),
-            Line2D([], [], color=BLACK, lw=0.8, ls=(0, (4, 2)), label="held-out limit"),
+            Line2D([], [], color=BLUE, lw=pt(0.9), label="mean of the element's atoms"),
+            Line2D([], [], color=SKY, lw=pt(0.5), label="greatest"),
+            Line2D([], [], color=BLACK, lw=pt(0.8), ls=(0, (4, 2)), label="held-out limit"),
         ]
         if _event_times(found).size:
             handles.append(_event_handle())
@@ -101,7 +129,9 @@ def score_over_time(found: xr.Dataset, score: str, *, column: Column = "single")
     return figure
 
 
-def state_over_time(found: xr.Dataset, *, column: Column = "single") -> Figure:
+def state_over_time(
+    found: xr.Dataset, *, column: Column = "single", figure: Canvas | None = None
+) -> Figure:
     """Draw temperature, energies, volume, and how far outside the reference whole frames are.
 
     Parameters
@@ -110,6 +140,8 @@ def state_over_time(found: xr.Dataset, *, column: Column = "single") -> Figure:
         Of :func:`breadth.analysis.monitor.monitor`; what it lacks is left out, and so is a volume
         that never changes.
     column : {'single', 'double'}
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     """
     time, label = _times(found)
     names = _state_names(found)
@@ -118,15 +150,16 @@ def state_over_time(found: xr.Dataset, *, column: Column = "single") -> Figure:
         "coverage": found.attrs.get("limit_level"),
         "temperature": found.attrs.get("mean_temperature"),
     }
-    with paper():
-        figure = new_figure(column, 0.85 * len(names) + 0.55)
+    with styled():
+        figure = new_figure(column, 0.85 * len(names) + 0.55, figure)
         panels = figure.subplots(len(names), 1, sharex=True, squeeze=False).ravel()
         for axes, name in zip(panels, names, strict=True):
-            axes.plot(time, found[name].values, color=BLUE, lw=0.7)
+            axes.plot(time, found[name].values, color=BLUE, lw=pt(0.7))
+            tell(axes, words(name), time, found[name].values, panel=words(name))
             if limits.get(name) is not None:
                 line = ":" if name == "temperature" else (0, (4, 2))
-                axes.axhline(limits[name], color=BLACK, lw=0.8, ls=line)
-            axes.set_ylabel(_STATE[name], fontsize=6.5)
+                axes.axhline(limits[name], color=BLACK, lw=pt(0.8), ls=line)
+            axes.set_ylabel(_STATE[name], fontsize=type_size(6.5))
             axes.ticklabel_format(axis="y", useOffset=False)
             if name == "coverage":
                 axes.set_ylim(min(0.9, float(found[name].min()) - 0.02), 1.01)
@@ -137,10 +170,10 @@ def state_over_time(found: xr.Dataset, *, column: Column = "single") -> Figure:
         handles = []
         if {"frame_score", "coverage"} & set(names):
             handles.append(
-                Line2D([], [], color=BLACK, lw=0.8, ls=(0, (4, 2)), label="held-out limit")
+                Line2D([], [], color=BLACK, lw=pt(0.8), ls=(0, (4, 2)), label="held-out limit")
             )
         if limits["temperature"] is not None:
-            handles.append(Line2D([], [], color=BLACK, lw=0.8, ls=":", label="mean"))
+            handles.append(Line2D([], [], color=BLACK, lw=pt(0.8), ls=":", label="mean"))
         if _event_times(found).size:
             handles.append(_event_handle())
         if handles:
@@ -155,7 +188,9 @@ def _state_names(found: xr.Dataset) -> list[str]:
     return names
 
 
-def distances(found: xr.Dataset, which: str, *, column: Column = "single") -> Figure:
+def distances(
+    found: xr.Dataset, which: str, *, column: Column = "single", figure: Canvas | None = None
+) -> Figure:
     """Draw distributions of distances between atoms, or of the lengths of bonds, by elements.
 
     Line: the run; grey: the reference, where it has frames of the same composition. The pairs
@@ -167,18 +202,22 @@ def distances(found: xr.Dataset, which: str, *, column: Column = "single") -> Fi
         Of :func:`breadth.analysis.monitor.monitor`.
     which : {'radial', 'bond_length'}
     column : {'single', 'double'}
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     """
     axis = "r" if which == "radial" else "length"
     x, ours = found[axis].values, found[which].values
     theirs = found[f"{which}_reference"].values if f"{which}_reference" in found else None
     shown = _telling(found, which)[: _MOST_PAIRS[column]]
-    with paper():
-        figure, panels = _panels(len(shown), column, 1.05, sharex=which == "radial")
+    with styled():
+        figure, panels = _panels(len(shown), column, 1.05, figure, sharex=which == "radial")
         for axes, row in zip(panels, shown, strict=True):
             if theirs is not None:
                 axes.fill_between(x, theirs[row], color=_LIGHT, lw=0, step="mid")
-            axes.plot(x, ours[row], color=BLUE, lw=0.8, drawstyle="steps-mid")
-            axes.set_title(str(found["pair"].values[row]), fontsize=7, loc="left")
+                tell(axes, "reference", x, theirs[row])
+            axes.plot(x, ours[row], color=BLUE, lw=pt(0.8), drawstyle="steps-mid")
+            tell(axes, "run", x, ours[row])
+            axes.set_title(str(found["pair"].values[row]), fontsize=type_size(7), loc="left")
             if which == "bond_length":
                 seen = x[(ours[row] > 0) | (theirs[row] > 0 if theirs is not None else False)]
                 axes.set_xlim(seen.min() - 0.08, seen.max() + 0.08)
@@ -187,10 +226,10 @@ def distances(found: xr.Dataset, which: str, *, column: Column = "single") -> Fi
             axes.set_ylim(0, None)
         _label_last_row(panels, column, "Distance (Å)")
         periodic = which == "radial" and found.attrs.get("radial") == "g(r)"
-        figure.supylabel("g(r)" if periodic else "Density (1/Å)", fontsize=7.5)
-        handles = [Line2D([], [], color=BLUE, lw=0.8, label="run")]
+        figure.supylabel("g(r)" if periodic else "Density (1/Å)", fontsize=type_size(7.5))
+        handles = [Line2D([], [], color=BLUE, lw=pt(0.8), label="run")]
         if theirs is not None:
-            handles.append(Line2D([], [], color=_LIGHT, lw=5, label="reference"))
+            handles.append(Line2D([], [], color=_LIGHT, lw=pt(5), label="reference"))
         legend_below(figure, handles, column)
     return figure
 
@@ -240,12 +279,12 @@ def _event_times(found: xr.Dataset) -> np.ndarray:
 def _events(axes: Axes, found: xr.Dataset, time: np.ndarray) -> None:
     at = np.unique(_event_times(found))
     if at.size:
-        axes.plot(at, np.zeros(at.size), "|", color=RED, ms=6, mew=0.8, clip_on=False,
+        axes.plot(at, np.zeros(at.size), "|", color=RED, ms=pt(6), mew=pt(0.8), clip_on=False,
                   transform=axes.get_xaxis_transform())  # fmt: skip
 
 
 def _event_handle() -> Line2D:
-    return Line2D([], [], color=RED, marker="|", ls="", ms=6, mew=0.8, label="bond event")
+    return Line2D([], [], color=RED, marker="|", ls="", ms=pt(6), mew=pt(0.8), label="bond event")
 
 
 def _whole(axes: Axes, time: np.ndarray) -> None:
@@ -260,11 +299,11 @@ def _across(n: int, column: Column) -> int:
 
 
 def _panels(
-    n: int, column: Column, height: float, *, sharex: bool = True
+    n: int, column: Column, height: float, figure: Canvas | None, *, sharex: bool = True
 ) -> tuple[Figure, list[Axes]]:
     across = _across(n, column)
     rows = -(-n // across)
-    figure = new_figure(column, height * rows + 0.6)
+    figure = new_figure(column, height * rows + 0.6, figure)
     grid = figure.subplots(rows, across, squeeze=False, sharex=sharex).ravel()
     for spare in grid[n:]:
         spare.set_visible(False)

@@ -1,13 +1,14 @@
 """Figures of a study of refinement: functions from results to a matplotlib Figure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from ..style import Column, save
+from ..files import FORMATS, Format, save_all
+from ..style import Column
 from .breadth import breadth
 from .dynamics import distances, dynamics
 from .fine_tuning import fine_tuning
@@ -44,8 +45,9 @@ def draw_refinement(
     runs: xr.Dataset | None = None,
     relation: xr.Dataset | None = None,
     column: Column = "single",
+    formats: Sequence[Format] = FORMATS,
 ) -> list[Path]:
-    """Draw every figure that there are data for, and write each as PDF and PNG.
+    """Draw every figure that there are data for, and write each with its numbers.
 
     Parameters
     ----------
@@ -62,11 +64,12 @@ def draw_refinement(
         ``experiment`` and ``design``.
     column : {'single', 'double'}
         Width, 3.35 or 7.0 in.
+    formats : sequence of {'pdf', 'png', 'svg'}
 
     Returns
     -------
     list of Path
-        Two files per figure. Figures of one experiment end in its name.
+        The files of each figure. Figures of one experiment end in its name.
     """
     figures: dict[str, Figure] = {}
     if relation is not None and "design" in relation.dims:
@@ -104,10 +107,7 @@ def draw_refinement(
             figures["distances"] = distances(runs, column=column)
     if relation is not None:
         figures |= _related(relation, column)
-    written: list[Path] = []
-    for name, figure in figures.items():
-        written += save(figure, directory / name)
-    return written
+    return save_all(figures, directory, formats=formats)
 
 
 def _related(relation: xr.Dataset, column: Column) -> dict[str, Figure]:

@@ -8,7 +8,20 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..style import GREY, MILLI, Column, log_axis, new_figure, panel_letters, paper, spaced
+from ..style import (
+    GREY,
+    MILLI,
+    Canvas,
+    Column,
+    log_axis,
+    new_figure,
+    panel_letters,
+    pt,
+    spaced,
+    stacked,
+    styled,
+)
+from ..table import tell
 from .gain import default_measure
 from .look import (
     experiments,
@@ -39,6 +52,7 @@ def breadth(
     method: str | None = None,
     measure: str | None = None,
     column: Column = "single",
+    figure: Canvas | None = None,
 ) -> Figure:
     """Draw error, shift and gain over the number of training molecules at a fixed budget.
 
@@ -59,6 +73,8 @@ def breadth(
         first.
     column : {'single', 'double'}
         Width, 3.35 or 7.0 in.
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     """
     experiment = experiment or experiments(results)[0]
     designs = _fixed_budget(results)
@@ -70,9 +86,11 @@ def breadth(
     chosen = _panels(results, method, measure, [row for row, *_ in looks])
     if column == "single":
         chosen = [p for p in chosen if p.name != "group_relative_gain"]
-    with paper():
-        rows, beside = (len(chosen), 1) if column == "single" else (-(-len(chosen) // 2), 2)
-        figure = new_figure(column, 1.65 * rows + 0.9)
+    with styled():
+        stack = stacked(column)
+        across = 1 if stack else 2 if column == "double" else len(chosen)
+        rows, beside = -(-len(chosen) // across), across
+        figure = new_figure(column, 1.65 * rows + 0.9, figure)
         panels = figure.subplots(rows, beside, squeeze=False, sharex=True).ravel()
         for axes, panel in zip(panels, chosen, strict=False):
             _draw(axes, results, designs, x, panel, looks)
@@ -142,21 +160,24 @@ def _draw(
     )
     bounds = results.get(f"{panel.name}_interval")
     drawn = []
-    for place, (row, _, colour, marker) in enumerate(looks):
+    for place, (row, name, colour, marker) in enumerate(looks):
         # Lines are set apart sideways by a few per cent, so that bars do not hide each other.
         at = x * 1.025 ** (place - (len(looks) - 1) / 2)
         y = mean.values[:, row] * panel.factor
-        axes.plot(at, y, color=colour, marker=marker, ms=3.2, lw=0.9, zorder=3)
+        axes.plot(at, y, color=colour, marker=marker, ms=pt(3.2), lw=pt(0.9), zorder=3)
         drawn.append(y)
+        ends = None
         if bounds is not None:
             of = bounds.isel(design=designs, group=row).sel(panel.selected)
             low, high = of.transpose("bound", "design").values * panel.factor
-            axes.vlines(at, low, high, color=colour, lw=0.7, zorder=2)
+            axes.vlines(at, low, high, color=colour, lw=pt(0.7), zorder=2)
             drawn += [low, high]
+            ends = np.stack([low, high], axis=-1)
+        tell(axes, name, x, y, bounds=ends)
     values = np.concatenate(drawn)
     values = values[np.isfinite(values)]
     if panel.logarithmic and values.size:
         log_axis(axes, "y", values.min() / 1.1, values.max() * 1.1)
     elif values.size and values.min() <= 0 <= values.max():
-        axes.axhline(0, color=GREY, lw=0.6, zorder=1)
+        axes.axhline(0, color=GREY, lw=pt(0.6), zorder=1)
     axes.set_ylabel(panel.label)

@@ -6,7 +6,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..style import CYCLE, GREY, MILLI, Column, new_figure, panel_letters, paper, words
+from ..style import (
+    CYCLE,
+    GREY,
+    MILLI,
+    Canvas,
+    Column,
+    new_figure,
+    panel_letters,
+    pt,
+    stacked,
+    styled,
+    type_size,
+    words,
+)
+from ..table import tell
 from .look import BLACK, BLUE, legend_below, measure_label, method_look, nothing, wrapped
 
 _LEVEL = 0.05
@@ -16,7 +30,11 @@ _MOST = 4
 
 
 def foresight(
-    relation: xr.Dataset, *, method: str | None = None, column: Column = "single"
+    relation: xr.Dataset,
+    *,
+    method: str | None = None,
+    column: Column = "single",
+    figure: Canvas | None = None,
 ) -> Figure:
     """Draw how each measure of shift goes with the error, with a method's gain, and with failures.
 
@@ -33,6 +51,8 @@ def foresight(
         Whose gain; by default test-time training's, or that of the first method related.
     column : {'single', 'double'}
         Width, 3.35 or 7.0 in.
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     """
     rho = relation["relation_rho"].sel(target="error").values
     order = np.argsort(-np.where(np.isfinite(rho), rho, -2.0), kind="stable")
@@ -43,40 +63,42 @@ def foresight(
     gains = [t for t in relation["target"].values.astype(str).tolist() if t != "error"]
     gain = f"gain {method or 'test_time'}"
     targets = ["error", *([gain] if gain in gains else gains[: method is None])]
-    with paper():
+    with styled():
         n = len(targets) + (2 if column == "double" else 0)
-        figure = new_figure(column, 0.16 * max(len(measures), 6) + 1.15)
+        figure = new_figure(column, 0.16 * max(len(measures), 6) + 1.15, figure)
         panels = figure.subplots(1, n, squeeze=False, sharey=True)[0].tolist()
         for axes, target in zip(panels, targets, strict=False):
             _correlations(axes, relation, target)
             title = target
             if target != "error":
                 title = f"gain, {method_look(target.removeprefix('gain '))[0]}"
-            axes.set_title(wrapped(title, column, 14), fontsize=7)
+            axes.set_title(wrapped(title, column, 14), fontsize=type_size(7))
             axes.set_xlabel("Spearman’s ρ")
         if column == "double":
             of_error = relation.sel(target="error")
             _forest(panels[-2], of_error, "relation_r2", none=0.0)
-            panels[-2].set_title("error, foretold", fontsize=7)
+            panels[-2].set_title("error, foretold", fontsize=type_size(7))
             panels[-2].set_xlabel("R² on systems left out")
             panels[-2].set_xlim(max(-1.05, panels[-2].get_xlim()[0]), 1.05)
             _forest(panels[-1], relation, "relation_auroc", none=0.5)
-            panels[-1].set_title("failures, detected", fontsize=7)
+            panels[-1].set_title("failures, detected", fontsize=type_size(7))
             panels[-1].set_xlabel("AUROC")
             panels[-1].set_xlim(-0.02, 1.02)
         labels = [measure_label(m) for m in measures]
-        panels[0].set_yticks(range(len(measures)), labels, size=6)
+        panels[0].set_yticks(range(len(measures)), labels, size=type_size(6))
         panels[0].set_ylim(len(measures) - 0.4, -0.6)
         for axes in panels:
             axes.tick_params(axis="y", length=0)
         partial = str(relation.attrs.get("relation_covariates", ""))
         handles = [
-            Line2D([], [], color=BLACK, marker="o", ms=3, label="ρ, p < 0.05 after Holm"),
-            Line2D([], [], color=BLACK, marker="o", ms=3, mfc="white", label="ρ, p ≥ 0.05"),
+            Line2D([], [], color=BLACK, marker="o", ms=pt(3), label="ρ, p < 0.05 after Holm"),
+            Line2D([], [], color=BLACK, marker="o", ms=pt(3), mfc="white", label="ρ, p ≥ 0.05"),
         ]
         if partial:
             held = words(partial)
-            handles.append(Line2D([], [], color=BLUE, marker="s", ms=2.6, label=f"given {held}"))
+            handles.append(
+                Line2D([], [], color=BLUE, marker="s", ms=pt(2.6), label=f"given {held}")
+            )
         legend_below(figure, handles, column)
     return figure
 
@@ -88,18 +110,20 @@ def _correlations(axes: Axes, relation: xr.Dataset, target: str) -> None:
         reasons = [r for r in of["relation_reason"].values.astype(str) if r not in ("", "nan")]
         nothing(axes, wrapped(f"not supported: {reasons[0]}" if reasons else "unknown", "single"))
         return
-    axes.axvline(0, color=GREY, lw=0.6, zorder=1)
+    axes.axvline(0, color=GREY, lw=pt(0.6), zorder=1)
     axes.set_xlim(-1.05, 1.05)
     axes.set_xticks([-1, 0, 1], ["−1", "0", "1"])
     both = "relation_partial_rho" in of
     _bars(axes, rho, of["relation_rho_interval"].values, BLACK, -0.16 if both else 0.0)
+    names = [measure_label(m) for m in of["measure"].values.astype(str)]
+    tell(axes, "ρ", rho, names, x_bounds=of["relation_rho_interval"].values)
     certain = of["relation_p_holm"].values < _LEVEL
     for row, value in enumerate(rho):
         axes.plot(
             value,
             row - (0.16 if both else 0.0),
             "o",
-            ms=3,
+            ms=pt(3),
             color=BLACK,
             mfc=BLACK if certain[row] else "white",
             zorder=4,
@@ -107,7 +131,9 @@ def _correlations(axes: Axes, relation: xr.Dataset, target: str) -> None:
     if both:
         partial = of["relation_partial_rho"].values
         _bars(axes, partial, of["relation_partial_rho_interval"].values, BLUE, 0.16)
-        axes.plot(partial, np.arange(len(rho)) + 0.16, "s", ms=2.4, color=BLUE, zorder=4)
+        ends = of["relation_partial_rho_interval"].values
+        tell(axes, "ρ, covariates held fixed", partial, names, x_bounds=ends)
+        axes.plot(partial, np.arange(len(rho)) + 0.16, "s", ms=pt(2.4), color=BLUE, zorder=4)
 
 
 def _forest(axes: Axes, relation: xr.Dataset, name: str, none: float) -> None:
@@ -116,18 +142,26 @@ def _forest(axes: Axes, relation: xr.Dataset, name: str, none: float) -> None:
     if not np.isfinite(values).any():
         nothing(axes, wrapped("too few systems or failures", "single"))
         return
-    axes.axvline(none, color=GREY, lw=0.6, zorder=1)
+    names = [measure_label(m) for m in relation["measure"].values.astype(str)]
+    tell(axes, name.removeprefix("relation_"), values, names, x_bounds=relation[f"{name}_interval"])
+    axes.axvline(none, color=GREY, lw=pt(0.6), zorder=1)
     _bars(axes, values, relation[f"{name}_interval"].values, BLACK, 0.0)
-    axes.plot(values, np.arange(len(values)), "o", ms=3, color=BLACK, zorder=4)
+    axes.plot(values, np.arange(len(values)), "o", ms=pt(3), color=BLACK, zorder=4)
 
 
 def _bars(axes: Axes, at: np.ndarray, bounds: np.ndarray, colour: str, shift: float) -> None:
     rows = np.arange(len(at)) + shift
     known = np.isfinite(bounds).all(axis=1)
-    axes.hlines(rows[known], *bounds[known].T, color=colour, lw=0.8, zorder=3)
+    axes.hlines(rows[known], *bounds[known].T, color=colour, lw=pt(0.8), zorder=3)
 
 
-def applicability(relation: xr.Dataset, *, alpha: float = 0.1, column: Column = "single") -> Figure:
+def applicability(
+    relation: xr.Dataset,
+    *,
+    alpha: float = 0.1,
+    column: Column = "single",
+    figure: Canvas | None = None,
+) -> Figure:
     """Draw the error of systems kept by their shift, and how often promised bounds held.
 
     (a) Mean error of the share of systems with the least shift, for the measures with the least
@@ -144,13 +178,15 @@ def applicability(relation: xr.Dataset, *, alpha: float = 0.1, column: Column = 
         Of those computed, the nearest is shown.
     column : {'single', 'double'}
         Panels below each other or side by side.
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     """
     bounded = "relation_coverage" in relation and bool(
         relation["relation_coverage"].notnull().any()
     )
-    with paper():
-        rows, beside = (1 + bounded, 1) if column == "single" else (1, 1 + bounded)
-        figure = new_figure(column, 2.2 * rows if column == "single" else 2.6)
+    with styled():
+        rows, beside = (1 + bounded, 1) if stacked(column) else (1, 1 + bounded)
+        figure = new_figure(column, 2.2 * rows if stacked(column) else 2.6, figure)
         panels = figure.subplots(rows, beside, squeeze=False).ravel().tolist()
         best = _risk(panels[0], relation)
         if bounded:
@@ -174,12 +210,15 @@ def _risk(axes: Axes, relation: xr.Dataset) -> str:
         label = measure_label(str(relation["measure"].values[row]))
         risk = relation["relation_risk"].values[row] * MILLI
         axes.plot(kept, risk, color=CYCLE[i], label=label)
+        tell(axes, label, kept, risk)
     oracle = relation["relation_risk_oracle"].values[best[0]] * MILLI
     axes.plot(kept, oracle, color=GREY, ls=":", label="by the error itself")
+    tell(axes, "by the error itself", kept, oracle)
     level = float(relation["relation_aurc_random"].values[best[0]]) * MILLI
-    axes.axhline(level, color=GREY, lw=0.8, ls=(0, (5, 2)), label="no order")
+    axes.axhline(level, color=GREY, lw=pt(0.8), ls=(0, (5, 2)), label="no order")
+    tell(axes, "no order", None, level, kind="baseline")
     axes.set_ylim(0, None)
-    axes.legend(frameon=False, fontsize=6, loc="lower right", labelspacing=0.2)
+    axes.legend(frameon=False, fontsize=type_size(6), loc="lower right", labelspacing=0.2)
     return str(relation["measure"].values[best[0]])
 
 
@@ -197,10 +236,12 @@ def _coverage(axes: Axes, relation: xr.Dataset, alpha: float, best: str) -> None
         rows = np.arange(len(groups)) + 0.22 * (i - (len(scalings) - 1) / 2)
         bounds = of["relation_coverage_interval"].values
         known = np.isfinite(bounds).all(axis=1)
-        axes.hlines(rows[known], *bounds[known].T, color=colour, lw=0.8)
+        axes.hlines(rows[known], *bounds[known].T, color=colour, lw=pt(0.8))
         label = "one bound for all" if scaling == "none" else "scaled by the best measure of (a)"
-        axes.plot(of["relation_coverage"].values, rows, "o", ms=3, color=colour, label=label)
-    axes.axvline(promised, color=GREY, lw=0.8, ls=(0, (5, 2)))
+        covered = of["relation_coverage"].values
+        axes.plot(covered, rows, "o", ms=pt(3), color=colour, label=label)
+        tell(axes, label, covered, [words(g) for g in groups], x_bounds=bounds)
+    axes.axvline(promised, color=GREY, lw=pt(0.8), ls=(0, (5, 2)))
     axes.set_yticks(range(len(groups)), [words(g) for g in groups])
     axes.set(
         ylim=(len(groups) - 0.4, -0.6),
@@ -209,7 +250,7 @@ def _coverage(axes: Axes, relation: xr.Dataset, alpha: float, best: str) -> None
     )
     axes.legend(
         frameon=False,
-        fontsize=6,
+        fontsize=type_size(6),
         loc="lower right",
         bbox_to_anchor=(1.0, 0.98),
         labelspacing=0.1,

@@ -9,7 +9,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ...refinement.groups import IN_DISTRIBUTION
-from ..style import GREY, MILLI, Column, apart, log_axis, new_figure, paper, round_ticks
+from ..style import (
+    GREY,
+    MILLI,
+    Canvas,
+    Column,
+    apart,
+    log_axis,
+    new_figure,
+    pt,
+    round_ticks,
+    stacked,
+    styled,
+    type_size,
+)
+from ..table import tell, tell_histogram
 from .look import (
     experiment_label,
     experiments,
@@ -39,6 +53,7 @@ def gain_against_shift(
     experiment: str | None = None,
     measure: str | None = None,
     column: Column = "single",
+    figure: Canvas | None = None,
 ) -> Figure:
     """Draw the relative gain of every method over how far out the systems lie.
 
@@ -58,20 +73,23 @@ def gain_against_shift(
         Whose scores; by default ``knn`` if it was taken, else the first.
     column : {'single', 'double'}
         Width: 3.35 or 7.0 in.
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     """
     experiment = experiment or experiments(results)[0]
     looks = group_looks(results, experiment)
     chosen = [m for m in named(results) if m != "none" and _known(results, m, looks)]
     groups = [row for row, *_ in looks]
     of_groups, of_systems, label, spread = _abscissa(results, measure, groups)
+    own_groups, own_systems = _scores(results, measure, groups)
     gains = results["group_relative_gain"].mean("replicate").values * 100
     bounds = results["group_relative_gain_interval"].values * 100
     systems = results["relative_gain"].mean("replicate").values * 100
     index = results["method"].values.astype(str).tolist()
-    with paper():
-        beside = 3 if column == "single" else 5
+    with styled():
+        beside = 3 if stacked(column) else 5
         rows = max(-(-len(chosen) // beside), 1)
-        figure = new_figure(column, min(1.15, 7.4 / rows) * rows + 0.85)
+        figure = new_figure(column, min(1.15, 7.4 / rows) * rows + 0.85, figure)
         panels = figure.subplots(rows, beside, squeeze=False, sharex=True, sharey=True).ravel()
         for axes in panels[len(chosen) :]:
             axes.set_visible(False)
@@ -86,30 +104,37 @@ def gain_against_shift(
         shown = np.ix_(groups, fair or columns)
         floor, ceiling = _limits(bounds[shown], gains[shown])
         for axes, method, m in zip(panels, chosen, columns, strict=False):
-            axes.axhline(0, color=GREY, lw=0.6, zorder=1)
-            for row, _, colour, marker in looks:
+            axes.axhline(0, color=GREY, lw=pt(0.6), zorder=1)
+            for row, name, colour, marker in looks:
                 members = results["group_of"].values == row
                 axes.plot(
-                    of_systems[members], systems[members, m], ".", ms=1.6, color=colour, alpha=0.5
+                    of_systems[members],
+                    systems[members, m],
+                    ".",
+                    ms=pt(1.6),
+                    color=colour,
+                    alpha=0.5,
                 )
                 x, y = of_groups[row], gains[row, m]
-                axes.plot([x, x], bounds[row, m], color=colour, lw=0.9, zorder=3)
+                tell(axes, name, own_groups[row], y, bounds=bounds[row, m], kind="mean")
+                tell(axes, name, own_systems[members], systems[members, m], kind="system")
+                axes.plot([x, x], bounds[row, m], color=colour, lw=pt(0.9), zorder=3)
                 if np.isfinite(y) and y < floor:
-                    axes.plot(x, floor, marker=7, ms=3.5, color=colour, clip_on=False, zorder=4)
+                    axes.plot(x, floor, marker=7, ms=pt(3.5), color=colour, clip_on=False, zorder=4)
                     axes.annotate(
                         f"{y:.0f}".replace("-", "−"),
                         (x, floor),
-                        xytext=(0, 5),
+                        xytext=(0, pt(5)),
                         textcoords="offset points",
-                        fontsize=4.5,
+                        fontsize=type_size(4.5),
                         ha="center",
                         color=colour,
                         rotation=90,
                     )
                 else:
-                    axes.plot(x, y, marker=marker, ms=3.6, color=colour, zorder=4)
+                    axes.plot(x, y, marker=marker, ms=pt(3.6), color=colour, zorder=4)
             axes.set_ylim(floor, ceiling)
-            axes.set_title(wrapped(method_look(method)[0], column), fontsize=6.5)
+            axes.set_title(wrapped(method_look(method)[0], column), fontsize=type_size(6.5))
             axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
             axes.yaxis.set_major_formatter(
                 FuncFormatter(lambda v, _: f"{v:+.0f}".replace("-", "−") if v else "0")
@@ -125,7 +150,7 @@ def gain_against_shift(
         if spread:
             log_axis(panels[0], "x", *spread)
         of = "" if rows < 3 else " of the error without refinement"  # few rows leave little room
-        figure.supylabel(f"Gain in force MAE (%{of})", fontsize=7)
+        figure.supylabel(f"Gain in force MAE (%{of})", fontsize=type_size(7))
         legend_below(figure, group_handles(looks), column)
     return figure
 
@@ -156,10 +181,8 @@ def _abscissa(
         of_groups[groups] = np.arange(len(groups))
         return of_groups, of_groups[results["group_of"].values], "", None
     measure = measure or default_measure(results, groups)
-    both = [results[n].sel(measure=measure) for n in ("group_shift_score", "shift_score")]
-    both = [x.mean("replicate") if "replicate" in x.dims else x for x in both]
-    of_groups[groups] = both[0].values[groups]
-    of_systems = both[1].values
+    scored, of_systems = _scores(results, measure, groups)
+    of_groups[groups] = scored[groups]
     known = np.flatnonzero(np.isfinite(of_groups))
     scores = of_groups[known]
     if not scores.size:
@@ -178,6 +201,18 @@ def _abscissa(
     return of_groups, of_systems + moved[members], measure_label(measure), None
 
 
+def _scores(
+    results: xr.Dataset, measure: str | None, groups: list[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores of groups and of systems; infinite: there are none."""
+    if "group_shift_score" not in results:
+        return np.full(results.sizes["group"], np.inf), np.full(results.sizes["system"], np.inf)
+    measure = measure or default_measure(results, groups)
+    both = [results[n].sel(measure=measure) for n in ("group_shift_score", "shift_score")]
+    both = [x.mean("replicate") if "replicate" in x.dims else x for x in both]
+    return both[0].values, both[1].values
+
+
 def default_measure(results: xr.Dataset, groups: Sequence[int]) -> str:
     """Return ``knn`` if it is known for the groups, else the first measure that is."""
     scores = results["group_shift_score"].isel(group=list(groups)).transpose("measure", ...).values
@@ -187,7 +222,9 @@ def default_measure(results: xr.Dataset, groups: Sequence[int]) -> str:
     return "knn" if "knn" in found else str(found[0])
 
 
-def error_bins(results: xr.Dataset, *, column: Column = "single") -> Figure:
+def error_bins(
+    results: xr.Dataset, *, column: Column = "single", figure: Canvas | None = None
+) -> Figure:
     """Draw how many systems out of distribution have which force MAE, a row per method.
 
     One column per experiment, at most two in single column; bins of equal width in the logarithm,
@@ -198,8 +235,8 @@ def error_bins(results: xr.Dataset, *, column: Column = "single") -> Figure:
     out = results["shift"].values.astype(str) != IN_DISTRIBUTION
     error = results["force_mae"].mean("replicate").values * MILLI
     index = results["method"].values.astype(str).tolist()
-    with paper():
-        figure = new_figure(column, 0.62 * len(methods) + 0.75)
+    with styled():
+        figure = new_figure(column, 0.62 * len(methods) + 0.75, figure)
         panels = figure.subplots(
             len(methods), len(shown), squeeze=False, sharex="col", sharey="col"
         )
@@ -209,11 +246,11 @@ def error_bins(results: xr.Dataset, *, column: Column = "single") -> Figure:
             _histograms(panels[:, place].tolist(), table, methods)
             panels[0, place].set_title(
                 f"{experiment_label(experiment)}\n{systems.sum()} systems out of distribution",
-                fontsize=7,
-                pad=8,
+                fontsize=type_size(7),
+                pad=pt(8),
             )
             panels[-1, place].set_xlabel("Force MAE (meV/Å)")
-        figure.supylabel("Systems", fontsize=7.5)
+        figure.supylabel("Systems", fontsize=type_size(7.5))
         legend_below(figure, method_handles(methods), column)
     return figure
 
@@ -227,19 +264,21 @@ def _histograms(panels: Sequence[Axes], table: np.ndarray, methods: list[str]) -
     plain, _ = np.histogram(table[np.isfinite(table[:, 0]), 0], edges)
     most = int(plain.max())
     for axes, method, column in zip(panels, methods, table.T, strict=True):
-        _, colour, _ = method_look(method)
+        label, colour, _ = method_look(method)
         values = column[np.isfinite(column)]
         counts, _ = np.histogram(values, edges)
         most = max(most, int(counts.max()))
         axes.stairs(counts, edges, color=colour, alpha=0.55, fill=True, lw=0)
-        axes.stairs(plain, edges, color="black", lw=0.6)
+        tell_histogram(axes, label, counts, edges)
+        tell(axes, label, np.median(values) if values.size else np.nan, None, kind="median")
+        axes.stairs(plain, edges, color="black", lw=pt(0.6))
         if values.size:
             axes.plot(
                 np.median(values),
                 1.0,
                 transform=axes.get_xaxis_transform(),
                 marker="v",
-                ms=4,
+                ms=pt(4),
                 color=colour,
                 clip_on=False,
             )

@@ -12,7 +12,17 @@ from matplotlib.lines import Line2D
 
 from ...refinement.fine_tuning import labels_used
 from ...refinement.groups import IN_DISTRIBUTION
-from ..style import CYCLE, GREY, MARKERS, Column, legend_columns, words
+from ..style import (
+    CYCLE,
+    GREY,
+    MARKERS,
+    Column,
+    legend_columns,
+    line_length,
+    pt,
+    type_size,
+    words,
+)
 
 SKY, BLUE, GREEN, RED, ORANGE, PINK, BLACK, _ = CYCLE
 
@@ -133,24 +143,20 @@ def group_looks(results: xr.Dataset, experiment: str) -> list[tuple[int, str, st
     return looks
 
 
-_LINE = {"single": 56, "double": 130}
-"""Characters of a legend's type beside each other, handles included."""
-
-
 def legend_below(
     figure: Figure, handles: Sequence[Any], column: Column, title: str | None = None
 ) -> None:
     """Put a legend under all panels, as many columns as fit."""
     labels = [str(handle.get_label()) for handle in handles]
-    one_line = sum(len(label) + 5 for label in labels) <= _LINE[column]
+    one_line = sum(len(label) + 5 for label in labels) <= 1.08 * line_length(column)
     figure.legend(
         handles=list(handles),
         loc="outside lower center",
         ncols=len(labels) if one_line else legend_columns(labels, column, handle=4),
         frameon=False,
-        fontsize=6.5,
+        fontsize=type_size(6.5),
         title=title,
-        title_fontsize=6.5,
+        title_fontsize=type_size(6.5),
         labelspacing=0.25,
         columnspacing=1.1,
         handlelength=2.2,
@@ -160,7 +166,7 @@ def legend_below(
 def group_handles(looks: Sequence[tuple[int, str, str, str]]) -> list[Line2D]:
     """Return a legend's handles of groups."""
     return [
-        Line2D([], [], color=colour, marker=marker, lw=0.8, label=label)
+        Line2D([], [], color=colour, marker=marker, lw=pt(0.8), label=label)
         for _, label, colour, marker in looks
     ]
 
@@ -168,7 +174,7 @@ def group_handles(looks: Sequence[tuple[int, str, str, str]]) -> list[Line2D]:
 def method_handles(methods: Sequence[str]) -> list[Line2D]:
     """Return a legend's handles of methods."""
     looks = [method_look(m) for m in methods]
-    return [Line2D([], [], color=c, ls=ls, lw=1.1, label=label) for label, c, ls in looks]
+    return [Line2D([], [], color=c, ls=ls, lw=pt(1.1), label=label) for label, c, ls in looks]
 
 
 def extent(means: np.ndarray, bounds: np.ndarray) -> tuple[float, float]:

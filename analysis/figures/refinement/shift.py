@@ -15,7 +15,20 @@ from ...refinement.scores import (
     structure_measures,
     training_scores,
 )
-from ..style import GREY, MILLI, Column, log_axis, new_figure, panel_letters, paper
+from ..style import (
+    GREY,
+    MILLI,
+    Canvas,
+    Column,
+    log_axis,
+    new_figure,
+    panel_letters,
+    pt,
+    stacked,
+    styled,
+    type_size,
+)
+from ..table import tell, tell_histogram
 from .look import (
     BLACK,
     RED,
@@ -35,7 +48,11 @@ _BAND = "#eeeeee"
 
 
 def error_against_shift(
-    results: xr.Dataset, *, experiment: str | None = None, column: Column = "single"
+    results: xr.Dataset,
+    *,
+    experiment: str | None = None,
+    column: Column = "single",
+    figure: Canvas | None = None,
 ) -> Figure:
     """Draw the error without refinement over each measure of shift, and in and out of training.
 
@@ -51,13 +68,17 @@ def error_against_shift(
         By default the first with force errors.
     column : {'single', 'double'}
         Width, 3.35 or 7.0 in: one or two measures beside each other.
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     """
     experiment = experiment or experiments(results)[0]
     measures = structure_measures(results)
-    with paper():
-        figure, panels = _grid(column, len(measures), height=1.8, width_ratios=(4, 1))
+    with styled():
+        figure, panels = _grid(column, len(measures), 1.8, (4, 1), figure)
         handles: list[Any] = [
-            Line2D([], [], color=BLACK, marker="o", ms=2.8, label="held-back structures, binned"),
+            Line2D(
+                [], [], color=BLACK, marker="o", ms=pt(2.8), label="held-back structures, binned"
+            ),
             Patch(color=GREY, label="mean in the band"),
             Patch(color=RED, label="mean out of it"),
         ]
@@ -70,12 +91,15 @@ def error_against_shift(
                 near = error_in_and_out(results, measure, experiment)
                 rows = near["force_mae"].sel({"method": "none"}).values * MILLI
                 bounds = near["force_mae_interval"].sel({"method": "none"}).values * MILLI
+                tell(bars, "no refinement", ["in the band", "out of it"], rows, bounds=bounds)
                 for place, (colour, value) in enumerate(zip((GREY, RED), rows, strict=True)):
                     if np.isfinite(value):
                         bars.bar(place, value, color=colour, width=0.75)
-                        bars.plot([place] * 2, bounds[place], color=BLACK, lw=0.8)
+                        bars.plot([place] * 2, bounds[place], color=BLACK, lw=pt(0.8))
                 counts = near["n_systems"].values
-                bars.set_xticks([0, 1], [f"in\nn={counts[0]}", f"out\nn={counts[1]}"], size=6)
+                bars.set_xticks(
+                    [0, 1], [f"in\nn={counts[0]}", f"out\nn={counts[1]}"], size=type_size(6)
+                )
                 least, greatest = extent(rows, bounds)
                 low, high = min(low, least), max(high, greatest)
             else:
@@ -91,7 +115,11 @@ def error_against_shift(
 
 
 def error_with_refinement(
-    results: xr.Dataset, *, experiment: str | None = None, column: Column = "single"
+    results: xr.Dataset,
+    *,
+    experiment: str | None = None,
+    column: Column = "single",
+    figure: Canvas | None = None,
 ) -> Figure:
     """Draw the error of methods over force norm and the fraction of Laplacian eigenvalues.
 
@@ -102,8 +130,8 @@ def error_with_refinement(
     methods = named(results, _COMPARED)
     known = structure_measures(results)
     measures = [m for m in ("force_norm", "connectivity") if m in known]
-    with paper():
-        figure, panels = _grid(column, len(measures), height=2.1, width_ratios=(1,))
+    with styled():
+        figure, panels = _grid(column, len(measures), 2.1, (1,), figure)
         for (axes,), measure in zip(panels, measures, strict=True):
             _density(axes, training_scores(results, measure, experiment))
             found = error_by_score(results, measure, experiment, n_bins=6)
@@ -118,12 +146,16 @@ def error_with_refinement(
 
 
 def _grid(
-    column: Column, n: int, *, height: float, width_ratios: tuple[int, ...]
+    column: Column,
+    n: int,
+    height: float,
+    width_ratios: tuple[int, ...],
+    figure: Canvas | None,
 ) -> tuple[Figure, list[list[Axes]]]:
     """Return n panels, each of one or more axes, one or two beside each other."""
-    beside = 1 if column == "single" else min(n, 2)
+    beside = _beside(n, column)
     rows = -(-n // beside)
-    figure = new_figure(column, height * rows + 0.55)
+    figure = new_figure(column, height * rows + 0.55, figure)
     each = len(width_ratios)
     grid = figure.add_gridspec(rows, beside * each, width_ratios=width_ratios * beside)
     panels = []
@@ -137,9 +169,13 @@ def _grid(
     return figure, panels
 
 
+def _beside(n: int, column: Column) -> int:
+    return 1 if stacked(column) else min(n, 2)
+
+
 def _label_rows(panels: list[list[Axes]], column: Column) -> None:
     for i, (axes, *_) in enumerate(panels):
-        if column == "single" or i % 2 == 0:
+        if i % _beside(len(panels), column) == 0:
             axes.set_ylabel("Force MAE (meV/Å)")
 
 
@@ -156,7 +192,10 @@ def _density(axes: Axes, training: np.ndarray) -> None:
         return
     behind = axes.twinx()
     bins = int(np.clip(2 * len(training) ** 0.5, 8, 40))
-    behind.hist(training, bins=bins, density=True, color=_DENSITY, lw=0, zorder=1)
+    density, edges, _ = behind.hist(
+        training, bins=bins, density=True, color=_DENSITY, lw=0, zorder=1
+    )
+    tell_histogram(axes, "training structures", density, edges, kind="density, own scale")
     behind.set(yticks=[], ylim=(0, behind.get_ylim()[1] * 1.5))
     for spine in behind.spines.values():
         spine.set_visible(False)
@@ -175,13 +214,14 @@ def _lines(axes: Axes, found: xr.Dataset, methods: list[str]) -> tuple[float, fl
     step = 0.008 * np.ptp([*axes.get_xlim(), score.min(), score.max()])
     means, ends = [], []
     for i, method in enumerate(methods):
-        _, colour, line = method_look(method)
+        name, colour, line = method_look(method)
         of = found.sel({"method": method})
         at = score + step * (i - (len(methods) - 1) / 2)
         mean, bounds = of["force_mae"].values * MILLI, of["force_mae_interval"].values * MILLI
         known = np.isfinite(mean)
-        axes.plot(at[known], mean[known], color=colour, ls=line, marker="o", ms=2.8, zorder=4)
-        axes.vlines(at, bounds[:, 0], bounds[:, 1], color=colour, lw=0.7, zorder=3)
+        tell(axes, name, score, mean, bounds=bounds, kind="mean of a bin")
+        axes.plot(at[known], mean[known], color=colour, ls=line, marker="o", ms=pt(2.8), zorder=4)
+        axes.vlines(at, bounds[:, 0], bounds[:, 1], color=colour, lw=pt(0.7), zorder=3)
         means.append(mean)
         ends.append(bounds)
     return extent(np.array(means), np.array(ends))

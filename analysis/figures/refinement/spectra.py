@@ -4,7 +4,15 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
-from ..style import Column, new_figure, panel_letters, paper
+from ..style import (
+    Canvas,
+    Column,
+    new_figure,
+    panel_letters,
+    stacked,
+    styled,
+)
+from ..table import tell
 from .look import BLACK, RED, SKY, experiment_label, legend_below
 
 _KINDS = {
@@ -15,7 +23,9 @@ _KINDS = {
 _CLUSTER = (0.9, 1.1)
 
 
-def spectra(found: xr.Dataset, *, column: Column = "single") -> Figure:
+def spectra(
+    found: xr.Dataset, *, column: Column = "single", figure: Canvas | None = None
+) -> Figure:
     """Draw densities of the eigenvalues of normalised graph Laplacians, a panel per experiment.
 
     Grey fill: the training structures; lines: the tested ones at the radius of training and at the
@@ -27,14 +37,16 @@ def spectra(found: xr.Dataset, *, column: Column = "single") -> Figure:
         ``density`` (experiment, kind, eigenvalue) with kinds train, test, refined.
     column : {'single', 'double'}
         Width, 3.35 or 7.0 in.
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new one.
     """
     shown = found["experiment"].values.astype(str).tolist()
     kinds = [k for k in _KINDS if k in found["kind"].values.astype(str)]
     x = found["eigenvalue"].values
-    with paper():
-        beside = 1 if column == "single" else min(len(shown), 3)
+    with styled():
+        beside = 1 if stacked(column) else min(len(shown), 3)
         rows = -(-len(shown) // beside)
-        figure = new_figure(column, 1.5 * rows + 0.55)
+        figure = new_figure(column, 1.5 * rows + 0.55, figure)
         panels = figure.subplots(rows, beside, squeeze=False, sharex=True).ravel()
         handles = {}
         for axes, experiment in zip(panels, shown, strict=False):
@@ -42,6 +54,7 @@ def spectra(found: xr.Dataset, *, column: Column = "single") -> Figure:
             for kind in kinds:
                 label, colour = _KINDS[kind]
                 density = found["density"].sel(experiment=experiment, kind=kind).values
+                tell(axes, label, x, density)
                 if kind == "train":
                     handles[kind] = axes.fill_between(
                         x, density, color="#c0c0c0", lw=0, zorder=1, label=label

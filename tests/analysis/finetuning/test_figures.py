@@ -139,7 +139,7 @@ def test_all_are_written_and_those_without_data_skipped(
     few.to_netcdf(folder / "results.nc", engine="h5netcdf")
     written = draw_finetuning(folder, tmp_path / "figures")
     names = ("errors", "element_errors")
-    assert {p.name for p in written} == {f"{n}.{s}" for n in names for s in ("pdf", "png")}
+    assert {p.name for p in written} == {f"{n}.{s}" for n in names for s in ("pdf", "png", "csv")}
     assert all(p.stat().st_size > 1000 for p in written)
 
 
