@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..progress import progress_bar as progress_bar
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import Console
-    from rich.progress import TaskID
 
     from ...diversity import ConformerSet
 
@@ -105,37 +105,6 @@ def worker_count(threads: int) -> int:
     """Return how many worker processes of so many threads fill this machine."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, (available or 1) // threads)
-
-
-@contextmanager
-def progress_bar() -> Iterator[Callable[[str, float, float], None]]:
-    """Give a function ``show(phase, done, total)``: a bar with the time left, or silence."""
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    with Progress(
-        TextColumn("{task.description:<20}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("remaining"),
-        TimeRemainingColumn(),
-        console=messages(),
-        disable=not sys.stderr.isatty(),
-    ) as display:
-        tasks: dict[str, TaskID] = {}
-
-        def show(phase: str, done: float, total: float) -> None:
-            if phase not in tasks:
-                tasks[phase] = display.add_task(phase, total=total)
-            display.update(tasks[phase], completed=done, total=total)
-
-        yield show
 
 
 def _escaped(text: str) -> str:
