@@ -55,9 +55,28 @@ KINDS: dict[str, str] = {
     "released_scores": "breadth.studies.finetuning.released_models:run_released_scores",
 }
 
+#: Kinds whose work torch does, on a GPU where a worker has one.
+GPU_KINDS = frozenset(
+    (
+        *("fit", "predictions", "arm", "refinement", "dynamics", "shift_scores"),
+        *("start", "exploration", "visited", "fine_tuned", "evaluated"),
+        *("released_universal", "released_fit", "released_scores"),
+    )
+)
 
 #: Called with every unit that ends and its cost, estimated seconds.
 Progress = Callable[[Unit, float], None]
+
+
+class SetAsideError(BreadthError):
+    """A unit failed again and again: it is left out, and what does not need it goes on."""
+
+
+class AnnouncedExecutor(Executor):
+    """An executor that is told of units before it is given them."""
+
+    def announce(self, units: Iterable[Unit], costs: Mapping[str, float]) -> None:
+        """Take notice of units that wait, and of their estimated seconds by key."""
 
 
 def counted(tell: Callable[[str, float, float], None], phase: str, total: float) -> Progress:
@@ -110,7 +129,8 @@ def run_units(
     Raises
     ------
     BreadthError
-        If a unit fails; those that are running are finished first and kept.
+        If a unit fails; those that are running are finished first and kept. After a
+        `SetAsideError` all that does not need the unit is run first.
     """
     costs = costs or {}
     waiting: dict[str, Unit] = {}
@@ -124,14 +144,17 @@ def run_units(
         for key in unit.inputs.values():
             if key not in waiting and not store.folder(key).is_dir():
                 raise ValueError(f"{unit.key} reads {key}, which is neither finished nor planned")
+    if isinstance(executor, AnnouncedExecutor):
+        executor.announce(waiting.values(), costs)
     running: dict[Future[str], Unit] = {}
+    left_out: SetAsideError | None = None
     failure: BaseException | None = None
     while (waiting and failure is None) or running:
         if failure is None:
             ahead = set(waiting) | {unit.key for unit in running.values()}
             for unit in [u for u in waiting.values() if ahead.isdisjoint(u.inputs.values())]:
                 running[executor.submit(run_unit, store.root, waiting.pop(unit.key))] = unit
-            if not running:
+            if not running and waiting:
                 raise ValueError(f"units wait for each other: {sorted(waiting)}")
         try:
             # Not without end: RDKit puts the handler of Ctrl-C back so that it interrupts no wait.
@@ -144,6 +167,10 @@ def run_units(
         for future in done:
             unit = running.pop(future)
             error = future.exception()
+            if isinstance(error, SetAsideError):
+                left_out = left_out or error
+                _leave_out(waiting, unit.key)
+                continue
             if isinstance(error, BrokenProcessPool):
                 error = BreadthError(
                     f"A worker process died while {unit.kind} units were running; it may have run "
@@ -157,8 +184,16 @@ def run_units(
                 running = {f: u for f, u in running.items() if not f.cancelled()}
             elif progress:
                 progress(unit, costs.get(unit.key, 0.0))
+    failure = failure or left_out
     if failure is not None:
         raise failure
+
+
+def _leave_out(waiting: dict[str, Unit], key: str) -> None:
+    """Remove from what waits all that reads a unit, or what reads it in turn."""
+    for unit in [u for u in waiting.values() if key in u.inputs.values()]:
+        if waiting.pop(unit.key, None):
+            _leave_out(waiting, unit.key)
 
 
 def given_or_pool(

@@ -57,7 +57,10 @@ def open_plan(root: Path, study: str, configuration: BaseModel, **inputs: str) -
         if not finished(root):
             begin_session(root)
         return
-    strangers = [p.name for p in root.iterdir() if not p.name.startswith(".")]
+    # A point of a sweep has links to the units that all points share.
+    strangers = [
+        p.name for p in root.iterdir() if not p.name.startswith(".") and not p.is_symlink()
+    ]
     if strangers:
         raise ConfigurationError(
             f"{root} is not empty and holds no study ({', '.join(sorted(strangers)[:3])}, …). Give "

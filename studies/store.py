@@ -8,9 +8,10 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from uuid import uuid4
 
 from ..diversity import BreadthError, ConfigurationError
 from .units import Unit
@@ -56,8 +57,8 @@ class Store:
     @contextmanager
     def writing(self, unit: Unit) -> Iterator[Path]:
         """Give a folder to write a unit's results into; it becomes the unit's at the end."""
-        aside = self.root / "aside" / f"{unit.key}-{os.getpid()}"
-        shutil.rmtree(aside, ignore_errors=True)
+        # A name of its own, by whatever thread of whatever machine a unit is run twice at once.
+        aside = self.root / "aside" / f"{unit.key}-{uuid4().hex}"
         aside.mkdir(parents=True)
         try:
             yield aside
@@ -69,7 +70,11 @@ class Store:
             target.parent.mkdir(parents=True, exist_ok=True)
             # An orphan of a killed run may have finished the same unit: equal content, kept.
             if not target.is_dir():
-                aside.rename(target)
+                try:
+                    aside.rename(target)
+                except OSError:  # it has, in this moment
+                    if not target.is_dir():
+                        raise
                 sync(target.parent)
         except OSError as error:
             if error.errno in REFUSALS:
@@ -106,7 +111,12 @@ class Store:
 
     def _sweep(self) -> None:
         """Remove what a killed run or its orphans left behind of units that are finished."""
-        shutil.rmtree(self.root / "aside", ignore_errors=True)
+        # Moved first, at once: an orphan that ends a unit in this moment finds its folder gone, and
+        # renames none that has lost some of its files.
+        with suppress(OSError):
+            (self.root / "aside").rename(self.root / f".swept-{uuid4().hex}")
+        for folder in self.root.glob(".swept-*"):
+            shutil.rmtree(folder, ignore_errors=True)
         for folder in (self.root / "partial").glob("*"):
             if self.folder(folder.name).is_dir():
                 shutil.rmtree(folder, ignore_errors=True)

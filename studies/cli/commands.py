@@ -243,27 +243,19 @@ COMMANDS: dict[str, tuple[str, str]] = {
         Example: `breadth jobs collect jobs --resubmit`""",
     ),
     "figures": (
-        "study",
-        """Draw the figures of a finished study again.
+        "figures",
+        """Draw the figures of finished studies again, for a paper or for a talk.
 
-        Predictions of another model for the study's test structures stand in them beside ours.
+        The numbers that each shows stand beside it as CSV. Equal results give equal files.
+        Predictions of another model for a study's test structures stand in its figures beside
+        ours.
 
-        Example: `breadth figures runs/demo --column double --out paper/figures`
+        Example: `breadth figures runs/demo --column double --format pdf,svg --out paper/figures`
+
+        Example: `breadth figures runs/demo runs/refinement --style talk --out slides`
 
         Example: `breadth figures runs/demo --predictions mace.xyz --name MACE --energy-key
         MACE_energy --forces-key MACE_forces`""",
-    ),
-    "doctor": (
-        "doctor",
-        """Say what is installed, on what machine, and whether it works.
-
-        Versions, processor, threads, memory, CUDA, extras and free disk; and a self-check that
-        samples, labels, writes, fits, draws and starts workers, in some 10 seconds. Ends with
-        status 1 if something fails, and says what to do.
-
-        Example: `breadth doctor`
-
-        Example: `breadth doctor --json`""",
     ),
     "tradeoff": (
         "study",
@@ -305,7 +297,24 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
         Example: `breadth study finetuning --preset demo --out runs/finetuning --dry-run`""",
     ),
+    "sweep": (
+        "sweep",
+        """Run a study over many configurations, on this machine or on a cluster.
+
+        The plan, a YAML file, names a study, the keys that vary and where units run: processes, a
+        Dask cluster (with the extra cluster) or jobs of SLURM, PBS or LSF. Points share what they
+        have in common. A dead worker loses the unit in hand; a unit that fails three times is set
+        aside, and the rest goes on. Killed and started again, it goes on from where it was.
+
+        Example: `breadth sweep rates.yaml --out runs/rates --dry-run`
+
+        Example: `breadth sweep rates.yaml --out runs/rates`
+
+        Example: `breadth sweep --out runs/rates --status --json`""",
+    ),
 }
 
 #: Commands that keep what they have finished, and go on from it.
-RESUMED = frozenset(("pool", "label", "train", "finetune", "tradeoff", "refinement", "finetuning"))
+RESUMED = frozenset(
+    ("pool", "label", "train", "finetune", "tradeoff", "refinement", "finetuning", "sweep")
+)
