@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from .inline import InlineFigure
+
 Column = Literal["single", "double"]
 Style = Literal["paper", "talk"]
 Canvas = Figure | SubFigure
@@ -124,7 +126,7 @@ def new_figure(column: Column, height: float, figure: Canvas | None = None) -> F
         mpl.rcParams.update(_scaled(scale))
     if figure is None:
         size = SLIDE if _style.get() == "talk" else (WIDTH[column], height)
-        figure = Figure(figsize=size, layout="constrained")
+        figure = InlineFigure(figsize=size, layout="constrained")
     _begun.set((*_begun.get(), cast(Figure, figure)))
     return cast(Figure, figure)  # a SubFigure has all that is asked of it here
 
