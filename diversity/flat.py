@@ -76,6 +76,9 @@ def from_arrays(arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Co
     """Put a set together from what `to_arrays` returned."""
     from .conformers import ConformerSet
 
+    complex_ = [name for name, array in arrays.items() if array.dtype.kind == "c"]
+    if complex_:
+        raise ValueError(f"{complex_[0]} holds complex numbers")
     molecules = Molecules(
         **{name: np.array(meta["molecules"][name], dtype=np.str_) for name in _MOLECULE_STRINGS},
         **{

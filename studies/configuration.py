@@ -24,6 +24,13 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+def preset_names(study: str = "") -> list[str]:
+    """Return the names of the bundled presets, of a study that has a folder for its own."""
+    folder = resources.files(__package__) / "presets" / study
+    files = [entry.name for entry in folder.iterdir() if entry.name.endswith(".yaml")]
+    return sorted(name.removesuffix(".yaml") for name in files)
+
+
 def preset_text(name: str, study: str = "") -> str:
     """Return the YAML of a bundled preset, of a study that has a folder for its own.
 
@@ -32,14 +39,12 @@ def preset_text(name: str, study: str = "") -> str:
     ConfigurationError
         If there is no such preset.
     """
-    folder = resources.files(__package__) / "presets" / study
-    files = [entry.name for entry in folder.iterdir() if entry.name.endswith(".yaml")]
-    names = sorted(name.removesuffix(".yaml") for name in files)
+    names = preset_names(study)
     if name not in names:
         raise ConfigurationError(
             f"There is no preset {name!r}{_nearest(name, names)} Presets: {', '.join(names)}."
         )
-    return (folder / f"{name}.yaml").read_text()
+    return (resources.files(__package__) / "presets" / study / f"{name}.yaml").read_text()
 
 
 def load(
@@ -105,7 +110,7 @@ def options(overrides: Sequence[str]) -> dict[str, Any]:
             raise ConfigurationError(
                 f"{override!r} is not of the form KEY=VALUE, such as training.updates=500."
             )
-        nested: Any = _yaml().load(value)
+        nested: Any = _loaded(value, repr(override))
         for part in reversed(key.strip().split(".")):
             nested = {part: nested}
         _merge(content, nested)
@@ -126,15 +131,24 @@ def _yaml() -> YAML:
 
 
 def _parse(text: str, where: str) -> dict[str, Any]:
-    try:
-        content = _yaml().load(text)
-    except YAMLError as error:
-        raise ConfigurationError(f"{where} is not valid YAML: {error}") from None
+    content = _loaded(text, where)
     if content is None:
         return {}
     if not isinstance(content, dict):
         raise ConfigurationError(f"{where} holds {type(content).__name__} where keys are needed.")
     return content
+
+
+def _loaded(text: str, where: str) -> Any:
+    try:
+        return _yaml().load(text)
+    # Some scalars look like dates or numbers and are none; deep nesting exhausts the stack.
+    except (YAMLError, ValueError, TypeError, RecursionError) as error:
+        # The library's own text goes on for paragraphs.
+        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark is not None else ""
+        raise ConfigurationError(f"{where} is not valid YAML{place}: {problem}.") from None
 
 
 def _merge(target: dict[str, Any], source: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
@@ -9,23 +10,54 @@ from typing import Any
 
 import xarray as xr
 
+from ..diversity import DataError
+from .store import storage_error, sync
+
 
 def save(dataset: xr.Dataset, path: Path) -> None:
-    """Write a Dataset as NetCDF, aside and renamed."""
-    aside = path.with_name(f".{path.name}")
+    """Write a Dataset as NetCDF, aside, synced and renamed.
+
+    Raises
+    ------
+    BreadthError
+        If the disk refuses; what stood there before is unharmed.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     compressed = {
         str(name): {"zlib": True, "complevel": 1}
         for name, variable in dataset.data_vars.items()
         if variable.dtype.kind in "fiub" and variable.size > 1000
     }
-    dataset.to_netcdf(aside, engine="h5netcdf", encoding=compressed)
-    aside.replace(path)
+    try:
+        dataset.to_netcdf(aside, engine="h5netcdf", encoding=compressed)
+        sync(aside)
+        aside.replace(path)
+        sync(path.parent)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def load(path: Path) -> xr.Dataset:
-    """Read a Dataset whole."""
-    with xr.open_dataset(path, engine="h5netcdf") as dataset:
-        return dataset.load()
+    """Read a Dataset whole.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged.
+    """
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as dataset:
+            return dataset.load()
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # HDF5 and the layers above it have errors of every kind
+        raise DataError(
+            f"{path} is damaged and cannot be read ({type(error).__name__}). Restore it; or, if a "
+            "study wrote it, remove finished.json beside it and run the study's command again: it "
+            "is gathered anew from what is finished."
+        ) from error
 
 
 def draw_widths(draw: Callable[..., Any], out: Path, executor: Executor) -> None:

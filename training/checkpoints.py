@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,12 @@ def load_potential(
             raise DataError(
                 f"{folder / MANIFEST} has format {manifest['format']}; this version reads {FORMAT}."
             )
+        # What was saved holds its weights itself; a path would be of a file to unpickle.
+        if "path" in manifest["hyper"]:
+            raise DataError(
+                f"{folder / MANIFEST} names a file of weights, {manifest['hyper']['path']!r}, that "
+                "would be unpickled. No potential is saved so, and the file is not read."
+            )
         with torch.random.fork_rng(devices=[]):
             potential = build_potential(manifest["name"], **manifest["hyper"])
         potential.to(getattr(torch, manifest["dtype"]))
@@ -142,4 +149,23 @@ def load_state(directory: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | No
     if not (directory / STATE).exists():
         return None
     tensors, metadata = _read(directory / STATE)
-    return tensors, json.loads(metadata["facts"])
+    with damage_told(directory):
+        return tensors, dict(json.loads(metadata["facts"]))
+
+
+@contextmanager
+def damage_told(directory: Path) -> Iterator[None]:
+    """Say of a training state that does not fit together where it lies and what to do.
+
+    Raises
+    ------
+    DataError
+        Where what is done inside finds values that no state has.
+    """
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise DataError(
+            f"{directory / STATE} is damaged ({type(error).__name__}: {error}). Remove it, and the "
+            "fit begins anew."
+        ) from error

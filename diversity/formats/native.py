@@ -265,7 +265,7 @@ def _manifest(path: Path) -> dict[str, Any]:
             isinstance(shard["file"], str) and _COUNTS <= shard.keys()
             for shard in manifest["shards"]
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         sound = False
     if not sound:
         raise DataError(f"{file} is damaged, or belongs to another program.")
@@ -313,7 +313,7 @@ def _read_shard(path: Path, shard: dict[str, Any], verify: bool) -> ConformerSet
     try:
         arrays, meta = _mapped_arrays(mapped)
         made = ConformerSet.from_arrays(arrays, meta)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise DataError(
             f"{target} is damaged: its header and its contents do not fit ({error}). Restore it, "
             "or read the other shards (skip_bad=True, --skip-bad)."

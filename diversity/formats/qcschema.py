@@ -101,8 +101,10 @@ def _numbers(molecule: dict[str, Any]) -> np.ndarray:
     if not isinstance(symbols, list) or not symbols:
         raise Broken("it has no symbols")
     unknown = next((s for s in symbols if str(s).capitalize() not in atomic_numbers), None)
-    if unknown is not None or "X" in symbols:
-        raise Broken(f"unknown element {unknown or 'X'!r}")
+    if unknown is None:  # a dummy atom: ASE knows it, by the number 0
+        unknown = next((s for s in symbols if str(s).capitalize() == "X"), None)
+    if unknown is not None:
+        raise Broken(f"unknown element {unknown!r}")
     real = molecule.get("real")
     if isinstance(real, list) and not all(real):
         raise Broken("it has ghost atoms, so that its energy is not that of its atoms alone")

@@ -307,7 +307,7 @@ def _restored(
             forced = columns[f"labels.{name}.forces"]
             columns[f"labels.{name}.forces"] = forced.astype(meta["forces"])
         made = ConformerSet.from_arrays(columns, meta)
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise DataError(f"{path}: its breadth: arrays do not fit the others ({error}).") from error
     if level is not None and name is not None and level != name:
         made = replace(made, levels={level if k == name else k: v for k, v in made.levels.items()})
