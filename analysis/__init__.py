@@ -1,5 +1,6 @@
 """From predictions to errors, intervals, what was learned, and figures."""
 
+from .advice import Advice, Cost, advise
 from .relation import relation_table
 from .tradeoff import (
     BestMeasure,
@@ -14,9 +15,12 @@ from .tradeoff import (
 )
 
 __all__ = [
+    "Advice",
     "BestMeasure",
     "Comparison",
+    "Cost",
     "DesignError",
+    "advise",
     "best_measures",
     "check_predictions",
     "measure_errors",

@@ -1,0 +1,27 @@
+"""How to spend labels: response surfaces of a pilot, and the best molecules × conformers."""
+
+from .choosing import Advice, Alternative, ExpectedError, advise, candidates
+from .cost import Cost
+from .forms import EXPONENTS, FORMS, Fit, Form, fit_form
+from .support import reasons_against
+from .surfaces import Cells, Surface, fit_surfaces, folds, read_cells
+
+__all__ = [
+    "EXPONENTS",
+    "FORMS",
+    "Advice",
+    "Alternative",
+    "Cells",
+    "Cost",
+    "ExpectedError",
+    "Fit",
+    "Form",
+    "Surface",
+    "advise",
+    "candidates",
+    "fit_form",
+    "fit_surfaces",
+    "folds",
+    "read_cells",
+    "reasons_against",
+]

@@ -1,0 +1,118 @@
+"""Regret of advice: advise from a pilot, spend four times its largest cell, look at what was lost.
+
+For each seed and each temperature of the pool a pilot of 4 × 4 cells is fitted (``measure``), and
+at four times the labels of its largest cell six designs of M × C. The larger study has a seed of
+its own: other molecules, other hold-outs, other initial weights. What `breadth advise` says of the
+pilot is then compared (``report``) with the best of the six and with rules of thumb.
+
+    python benchmarks/choices/regret.py measure --out /tmp/regret     # an hour of one core, resumable
+    python benchmarks/choices/regret.py report --out /tmp/regret
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+from breadth.analysis import measure_errors
+from breadth.studies.executor import process_pool
+from breadth.studies.plan import open_plan
+from breadth.studies.pool import read_set
+from breadth.studies.predictions import gather_predictions
+from breadth.studies.results import save
+from breadth.studies.store import Store
+from breadth.studies.tradeoff import TradeoffConfiguration
+from breadth.studies.tradeoff.fits import fit_cells
+from breadth.studies.tradeoff.labelling import label_cells, with_high_forces
+
+SEEDS = (1, 2, 3)
+#: K: vibrations that a few conformers cover, and others that they do not.
+TEMPERATURES = (300, 800)
+#: Of the pilot; its largest cell has 320 labels.
+PILOT = {"n_molecules": (5, 10, 20, 40), "n_conformers": (1, 2, 4, 8)}
+BUDGET = 1280
+#: Molecules that there are to train on.
+MOST = 280
+#: Molecules of the designs at the larger budget: √N × √N, …, 10 conformers of each, …, all.
+DESIGNS = (36, 54, 80, 128, 190, 280)
+
+
+def question(seed: int, temperature: float, *, pilot: bool) -> TradeoffConfiguration:
+    """Return what a pilot, or the study of the larger budget, is asked."""
+    content: dict[str, Any] = {
+        "seed": seed if pilot else 1000 + seed,
+        "replicates": 3,
+        "pool": {
+            "n_molecules": 120 if pilot else 370,
+            "n_conformers": 22 if pilot else 50,
+            "temperature": temperature,
+            "min_rotatable_bonds": 2,
+            "elements": ["H", "C", "N", "O"],
+            "prior": None,
+        },
+        "hold_outs": {"n_molecules": 20, "n_own": 20},
+        "fixed_budget": None if pilot else {"budget": BUDGET, "n_molecules": DESIGNS},
+        "fixed_molecules": None,
+        "grid": PILOT if pilot else None,
+        "potential": {"name": "factorised_painn", "n_features": 32, "n_layers": 1, "cutoff": 4.0},
+        "training": {"n_updates": 400, "batch_size": 8, "learning_rate": 0.006},
+        "n_monitor": 1,
+    }
+    return TradeoffConfiguration.model_validate(content)
+
+
+def measure(asked: TradeoffConfiguration, out: Path, executor: Executor) -> None:
+    """Write ``results.nc`` of a study, without the figures and measures that it would have."""
+    if (out / "results.nc").exists():
+        return
+    store = Store(out)
+    with store.locked():
+        open_plan(out, "tradeoff", asked, molecules=asked.pool.digest())
+        cells, pool_unit = label_cells(asked, store, executor, _tell)
+        pool = read_set(store, pool_unit.key)
+        cells = with_high_forces(asked, cells, pool)
+        fits = fit_cells(asked, cells, pool_unit, store, executor, _tell)
+        predictions = gather_predictions(
+            store,
+            pool,
+            [evaluation for evaluation, _ in fits],
+            asked.designs(),
+            level=asked.pool.engine,
+            prior=asked.pool.prior,
+        )
+        save(measure_errors(predictions, random_state=asked.seed), out / "results.nc")
+
+
+def _tell(phase: str, done: float, total: float) -> None:
+    print(f"\r{phase}: {done:.0f} of {total:.0f}   ", end="", file=sys.stderr, flush=True)
+
+
+def places(out: Path) -> list[tuple[int, int, Path, Path]]:
+    """Return seed, temperature and the folders of pilot and study of every case."""
+    return [
+        (seed, t, out / f"{t}K-{seed}" / "pilot", out / f"{t}K-{seed}" / "study")
+        for seed in SEEDS
+        for t in TEMPERATURES
+    ]
+
+
+def main() -> None:
+    """Measure, or report what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("stage", choices=("measure", "report"))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--workers", type=int, default=1)
+    given = parser.parse_args()
+    if given.stage == "measure":
+        with process_pool(given.workers) as executor:
+            for seed, temperature, pilot, study in places(given.out):
+                for is_pilot, folder in ((True, pilot), (False, study)):
+                    folder.mkdir(parents=True, exist_ok=True)
+                    measure(question(seed, temperature, pilot=is_pilot), folder, executor)
+
+
+if __name__ == "__main__":
+    main()
