@@ -257,6 +257,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
         Example: `breadth figures runs/demo --predictions mace.xyz --name MACE --energy-key
         MACE_energy --forces-key MACE_forces`""",
     ),
+    "doctor": (
+        "doctor",
+        """Say what is installed, on what machine, and whether it works.
+
+        Versions, processor, threads, memory, CUDA, extras and free disk; and a self-check that
+        samples, labels, writes, fits, draws and starts workers, in some 10 seconds. Ends with
+        status 1 if something fails, and says what to do.
+
+        Example: `breadth doctor`
+
+        Example: `breadth doctor --json`""",
+    ),
     "tradeoff": (
         "study",
         """Structural against conformational diversity, at fixed budget and at fixed molecules.
