@@ -1,7 +1,6 @@
 """A study in its smallest form, in this process: an own small potential is the universal one."""
 
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -36,11 +35,6 @@ class Here(Executor):
         except BaseException as error:
             done.set_exception(error)
         return done
-
-
-@contextmanager
-def here(workers, threads=1):
-    yield Here()
 
 
 @pytest.fixture(scope="session")
@@ -83,9 +77,8 @@ def carried_out():
 
     def carry_out(asked, out):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(run, "process_pool", here)
             patch.setattr(run, "draw_widths", lambda *arguments: None)
-            return run_finetuning(asked, out)
+            return run_finetuning(asked, out, executor=Here())
 
     return carry_out
 

@@ -87,12 +87,12 @@ def study(asked, tmp_path_factory):
     out = tmp_path_factory.mktemp("study") / "out"
     drawn = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(released, "process_pool", lambda workers, threads: ThreadPoolExecutor(1))
         patch.setattr(
             "breadth.studies.finetuning.run.draw_figures",
             lambda run, to, *, column: drawn.append(column),
         )
-        results = run_finetuning(asked, out)
+        with ThreadPoolExecutor(1) as executor:
+            results = run_finetuning(asked, out, executor=executor)
     assert sorted(drawn) == ["double", "single"]
     from breadth.studies.results import load
 
@@ -161,7 +161,7 @@ def test_predictions_are_those_of_the_fitted_models(study, asked, folder):
 
 def test_a_finished_study_is_read(study, asked, monkeypatch):
     out, results, _ = study
-    monkeypatch.setattr(released, "process_pool", None)
+    monkeypatch.setattr(released, "given_or_pool", None)
     again = run_finetuning(asked, out)
     np.testing.assert_array_equal(again["force_mae"].values, results["force_mae"].values)
 
