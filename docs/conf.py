@@ -23,6 +23,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "extensions"]
 
+smartquotes = False  # they would make one dash of the two of an option
 myst_enable_extensions = ["deflist", "dollarmath"]
 # Sections are linked as GitHub links them: `measures.md#the-partition`.
 myst_heading_anchors = 4

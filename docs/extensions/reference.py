@@ -103,7 +103,7 @@ def command_page(name: str) -> str:
     text = generate_markdown_docs(
         command, generate_toc=False, recursive=False, command_chain=["breadth", *chain]
     )
-    examples = [" ".join(found.split()) for found in re.findall(r"Example: `([^`]*)`", text)]
+    examples = [_folded(found) for found in re.findall(r"Example: `([^`]*)`", text)]
     text = re.sub(r"Example: `[^`]*`\n*", "", text)
     text = text.replace(" *[default: False]*", "").replace("```console", "```text")
     shown = "## Examples\n\n```bash\n" + "\n".join(examples) + "\n```\n\n" if examples else ""
@@ -115,6 +115,17 @@ def command_page(name: str) -> str:
     if name in KEYS:
         text += f"\n[Keys of `--set` and `--config`](../configuration/{_file(name)}.md)\n"
     return text
+
+
+def _folded(line: str, width: int = 84) -> str:
+    """Fold a long command line before its options."""
+    rows = [""]
+    for part in re.split(r" (?=--)", " ".join(line.split())):
+        if rows[-1] and len(rows[-1]) + len(part) > width:
+            rows[-1] += " \\"
+            rows.append("   ")
+        rows[-1] = f"{rows[-1]} {part}" if rows[-1] else part
+    return "\n".join(rows)
 
 
 def configuration_page(name: str) -> str:
