@@ -6,19 +6,21 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The versions that were tested together; another Python may have no wheels of them.
+PINNED := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" * (sys.version_info[:2] == (3, 11)))')
 
 # One thread a process: worker processes fill the cores, and tblite slows down with more.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: env study test test-slow test-mace check bench bench-accuracy docs clean
+.PHONY: env study test test-slow test-mace check bench bench-accuracy bench-scale docs constraints wheel clean
 
 env: $(READY)
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet $(TORCH)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet $(PINNED) $(TORCH)
+	$(BIN)/python -m pip install --quiet $(PINNED) --editable '.[dev]'
 	touch $@
 
 study: env
@@ -67,5 +69,34 @@ docs: env
 	$(BIN)/sphinx-build -E -W --keep-going -q docs docs/_build
 	@echo docs/_build/index.html
 
+# Takes an hour, and 5 GB there.
+SCALE ?= /tmp/breadth-scale
+
+bench-scale: env
+	@nice $(BIN)/python benchmarks/scale.py --folder $(SCALE)
+
+# Newest versions of everything, in constraints.txt: look at the difference, run the tests, commit.
+FRESH := .venv-fresh
+
+constraints:
+	$(PYTHON) -m venv --clear $(FRESH)
+	$(FRESH)/bin/python -m pip install --quiet --upgrade pip
+	$(FRESH)/bin/python -m pip install --quiet $(TORCH)
+	$(FRESH)/bin/python -m pip install --quiet --editable '.[dev]'
+	@echo '# Tested together on Python 3.11. `make constraints` writes it anew; see CONTRIBUTING.md.' > constraints.tmp
+	$(FRESH)/bin/python -m pip freeze --exclude-editable | sed '/^nvidia-/d; /^triton/d; s/+.*//' >> constraints.tmp
+	mv constraints.tmp constraints.txt
+	rm -rf $(FRESH)
+
+# Builds the distributions, and uses the wheel where there is no repository.
+wheel: env
+	rm -rf dist $(FRESH)
+	$(BIN)/python -m hatchling build -d dist
+	$(PYTHON) -m venv $(FRESH)
+	$(FRESH)/bin/python -m pip install --quiet $(PINNED) dist/*.whl
+	cd $(FRESH) && bin/breadth doctor
+	cd $(FRESH) && bin/breadth study tradeoff --preset smoke --out smoke
+	rm -rf $(FRESH)
+
 clean:
-	rm -rf $(VENV) $(MACE) runs dist docs/_build docs/reference .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(MACE) $(FRESH) runs dist docs/_build docs/reference .pytest_cache .mypy_cache .ruff_cache

@@ -16,8 +16,8 @@ from pathlib import Path
 from threading import Timer
 
 HERE = Path(__file__).resolve().parent
-#: `rows` prints, and `accuracy` takes hours: `make bench-accuracy` runs it.
-NOT_RUN = {"run", "rows", "accuracy"}
+#: `rows` prints; the others take an hour and more: `make bench-accuracy`, `make bench-scale`.
+NOT_RUN = {"run", "rows", "accuracy", "scale"}
 #: Seconds that one module may take.
 LIMIT = 1500
 _CALL = "import sys; sys.path.insert(0, {folder!r}); import {name}; sys.exit({name}.main() or 0)"
