@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from io import StringIO
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +18,9 @@ from ruamel.yaml.error import YAMLError
 from ..diversity import ConfigurationError
 
 Model = TypeVar("Model", bound=BaseModel)
+
+#: Levels and values that no configuration needs; some texts of a few lines stand for billions.
+DEEPEST, LARGEST = 100, 1_000_000
 
 
 class Section(BaseModel):
@@ -140,8 +145,24 @@ def _parse(text: str, where: str) -> dict[str, Any]:
 
 
 def _loaded(text: str, where: str) -> Any:
+    """Read YAML; refuse what is made to exhaust time or memory.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is no YAML, or nests or repeats itself beyond any configuration's measure.
+    """
+    # The parser's time grows with the square of the depth.
+    depths = accumulate((c in "[{") - (c in "]}") for c in text)
+    if max(depths, default=0) > DEEPEST:
+        raise ConfigurationError(f"{where} is nested more than {DEEPEST} levels deep.")
     try:
-        return _yaml().load(text)
+        content = _yaml().load(text)
+        if _size(content, {}) > LARGEST:
+            raise ConfigurationError(
+                f"{where} holds more than {LARGEST:,} values once its aliases are written out."
+            )
+        return content
     # Some scalars look like dates or numbers and are none; deep nesting exhausts the stack.
     except (YAMLError, ValueError, TypeError, RecursionError) as error:
         # The library's own text goes on for paragraphs.
@@ -149,6 +170,17 @@ def _loaded(text: str, where: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark is not None else ""
         raise ConfigurationError(f"{where} is not valid YAML{place}: {problem}.") from None
+
+
+def _size(node: Any, known: dict[int, int]) -> int:
+    """Return how many values a node holds with its aliases written out: no limit in a ring."""
+    if not isinstance(node, dict | list):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = LARGEST + 1  # while it is counted: met again inside, it is a ring
+        inside = node.values() if isinstance(node, dict) else node
+        known[id(node)] = 1 + sum(_size(one, known) for one in inside)
+    return known[id(node)]
 
 
 def _merge(target: dict[str, Any], source: Mapping[str, Any]) -> None:
@@ -168,7 +200,9 @@ def _explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
             last = path.rsplit(".", 1)[-1]
             lines.append(f"there is no key {path!r}{_nearest(path, known, last)}")
         else:
-            lines.append(f"{path or 'it'}: {problem['msg']} (found {problem['input']!r})")
+            lines.append(
+                f"{path or 'it'}: {problem['msg']} (found {reprlib.repr(problem['input'])})"
+            )
     return f"Cannot use {where}: " + "; ".join(lines)
 
 

@@ -269,6 +269,34 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
         Example: `breadth doctor --json`""",
     ),
+    "advise": (
+        "advise",
+        """Say how to spend labels: how many molecules, and how many conformers of each.
+
+        Reads a grid of molecules × conformers (`breadth study tradeoff --preset pilot`), fits
+        response surfaces, and tells the division of a budget with the least expected loss, its
+        interval, what other divisions lose, and whether the advice is supported. With --have and
+        --add: which molecules, or more conformers of which, to label next.
+
+        Example: `breadth advise runs/pilot --budget 2000 --figure advice.png`
+
+        Example: `breadth advise runs/demo/results.nc --budget 10000 --json`
+
+        Example: `breadth advise runs/pilot --have mine.xyz --add 500 --from geometries.xyz
+        --out next.xyz`""",
+    ),
+    "report": (
+        "report",
+        """Write what a study was asked, found and cost as one HTML page that needs no network.
+
+        The configuration and the command that repeats it, the data and their audit, the designs,
+        results with intervals, figures, warnings, versions, machine, seeds, time, and BibTeX. Of a
+        study that is not finished: how far it is.
+
+        Example: `breadth report runs/demo`
+
+        Example: `breadth report runs/demo --out paper/supplement.html`""",
+    ),
     "tradeoff": (
         "study",
         """Structural against conformational diversity, at fixed budget and at fixed molecules.
