@@ -1,8 +1,10 @@
 """How to spend labels: response surfaces of a pilot, and the best molecules × conformers."""
 
-from .choosing import Advice, Alternative, ExpectedError, advise, candidates
+from .answers import Advice, Alternative, ExpectedError
+from .choosing import advise, candidates
 from .cost import Cost
 from .forms import EXPONENTS, FORMS, Fit, Form, fit_form
+from .growing import Growth, advise_growth
 from .support import reasons_against
 from .surfaces import Cells, Surface, fit_surfaces, folds, read_cells
 
@@ -16,8 +18,10 @@ __all__ = [
     "ExpectedError",
     "Fit",
     "Form",
+    "Growth",
     "Surface",
     "advise",
+    "advise_growth",
     "candidates",
     "fit_form",
     "fit_surfaces",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from ...diversity.errors import ConfigurationError, DataError
+from .answers import Advice, Alternative, ExpectedError
 from .cost import Cost
 from .support import REACH, reasons_against
 from .surfaces import Cells, Surface, fit_surfaces, read_cells
@@ -19,71 +18,6 @@ from .surfaces import Cells, Surface, fit_surfaces, read_cells
 BOTH = ("unseen_molecules", "own_conformers")
 _CANDIDATES = 200
 _ALTERNATIVES = 7
-
-
-@dataclass(frozen=True)
-class ExpectedError:
-    """What the fitted surface expects on one test set at the advised cell, eV/Å."""
-
-    test_set: str
-    force_mae: float
-    interval: tuple[float, float]
-    """95 %, over what other replicates might have given."""
-    form: str
-    left_out_error: float
-    """Root mean square of log(predicted ÷ found) in cells that were left out of the fit."""
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """Another way to spend the budget, and what it is expected to lose."""
-
-    n_molecules: int
-    n_conformers: int
-    force_mae: float
-    """Of the mixture that is minimised, eV/Å."""
-    loss: float
-    """Its excess over the advised cell's, eV/Å."""
-    interval: tuple[float, float]
-    """95 % of the loss."""
-
-
-@dataclass(frozen=True)
-class Advice:
-    """Molecules × conformers for a budget, and how far to trust them."""
-
-    n_molecules: int
-    n_conformers: int
-    n_molecules_interval: tuple[int, int]
-    """95 %: where the optimum lies by what other replicates might have given."""
-    n_conformers_interval: tuple[int, int]
-    budget: float
-    unit: str
-    cost: float
-    """Of the advised cell, in the unit of the budget."""
-    weights: dict[str, float]
-    force_mae: float
-    """Expected, of the mixture that is minimised, eV/Å."""
-    interval: tuple[float, float]
-    expected_loss: float
-    """What the advised cell may lose against the best that the draws know, mean, eV/Å."""
-    errors: tuple[ExpectedError, ...]
-    alternatives: tuple[Alternative, ...]
-    supported: bool
-    reasons: tuple[str, ...]
-    """Why it is not supported."""
-
-    @property
-    def reason(self) -> str | None:
-        """All reasons in one text; None where the advice is supported."""
-        return " ".join(self.reasons) or None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON can hold it: what is not known is None."""
-        told = asdict(self)
-        told["reason"] = self.reason
-        known: dict[str, Any] = _without_nan(told)
-        return known
 
 
 def advise(
@@ -134,15 +68,16 @@ def advise(
     """
     cost = cost or Cost()
     cells = read_cells(results)
-    shares = _shares(weights, cells)
+    shares = shares_of(weights, cells)
     surfaces = fit_surfaces(cells, n_draws=n_draws, random_state=random_state)
     unfitted = [name for name in shares if name not in surfaces]
     if unfitted:
         raise DataError(f"Fewer than two designs have an error on {unfitted[0]} in all replicates.")
     molecules, conformers = candidates(cells, budget, cost, most_molecules)
-    drawn = _mixture(surfaces, shares, molecules, conformers)
+    drawn = mixture_of(surfaces, shares, molecules, conformers)
     best = drawn.argmin(axis=1)
-    chosen = int(np.log(drawn / drawn.min(axis=1, keepdims=True)).mean(axis=0).argmin())
+    relative = relative_loss(drawn)
+    chosen = int(relative.argmin())
     m, c = int(molecules[chosen]), int(conformers[chosen])
     loss = drawn - drawn[:, [chosen]]
     reasons = reasons_against(
@@ -154,21 +89,21 @@ def advise(
         line=(molecules, conformers),
         chosen=chosen,
         best=best,
-        most_molecules=most_molecules,
+        ends={0} if most_molecules == molecules[-1] else {0, len(molecules) - 1},
         mixture=drawn[0],
     )
     return Advice(
         n_molecules=m,
         n_conformers=c,
-        n_molecules_interval=_whole_interval(molecules[best]),
-        n_conformers_interval=_whole_interval(conformers[best]),
+        n_molecules_interval=whole_interval(molecules[best]),
+        n_conformers_interval=whole_interval(conformers[best]),
         budget=float(budget),
         unit=cost.unit,
         cost=cost.of(m, c),
         weights=shares,
         force_mae=float(drawn[0, chosen]),
-        interval=_interval(drawn[:, chosen]),
-        expected_loss=float((drawn[:, chosen] - drawn.min(axis=1)).mean()),
+        interval=interval_of(drawn[:, chosen]),
+        expected_loss=float(drawn[0, chosen] * -np.expm1(-relative[chosen])),
         errors=tuple(
             _expected(surface, molecules[[chosen]], conformers[[chosen]])
             for surface in surfaces.values()
@@ -179,7 +114,7 @@ def advise(
                 int(conformers[k]),
                 float(drawn[0, k]),
                 float(loss[0, k]),
-                _interval(loss[:, k]),
+                interval_of(loss[:, k]),
             )
             for k in _spread(molecules, chosen)
         ),
@@ -224,7 +159,7 @@ def candidates(
     return pairs[:, 0], pairs[:, 1]
 
 
-def _shares(weights: str | Mapping[str, float] | None, cells: Cells) -> dict[str, float]:
+def shares_of(weights: str | Mapping[str, float] | None, cells: Cells) -> dict[str, float]:
     """Return the weights of test sets, adding up to 1."""
     if weights is None:
         there = [name for name in BOTH if name in cells.test_sets]
@@ -246,7 +181,7 @@ def _shares(weights: str | Mapping[str, float] | None, cells: Cells) -> dict[str
     return {name: weight / total for name, weight in weights.items() if weight}
 
 
-def _mixture(
+def mixture_of(
     surfaces: Mapping[str, Surface],
     shares: Mapping[str, float],
     molecules: np.ndarray,
@@ -257,12 +192,17 @@ def _mixture(
     return np.asarray(np.sum(parts, axis=0))
 
 
+def relative_loss(drawn: np.ndarray) -> np.ndarray:
+    """Return the mean over draws of log(error ÷ the draw's least error) by cell, (K,)."""
+    return np.asarray(np.log(drawn / drawn.min(axis=1, keepdims=True)).mean(axis=0))
+
+
 def _expected(surface: Surface, m: np.ndarray, c: np.ndarray) -> ExpectedError:
     drawn = surface.draws(m, c)[:, 0]
     return ExpectedError(
         surface.test_set,
         float(drawn[0]),
-        _interval(drawn),
+        interval_of(drawn),
         surface.form,
         surface.scores[surface.form],
     )
@@ -275,19 +215,11 @@ def _spread(molecules: np.ndarray, chosen: int) -> list[int]:
     return [row for row in dict.fromkeys(rows) if row != chosen]
 
 
-def _interval(values: np.ndarray) -> tuple[float, float]:
+def interval_of(values: np.ndarray) -> tuple[float, float]:
     low, high = np.quantile(values, [0.025, 0.975]).tolist()
     return low, high
 
 
-def _whole_interval(values: np.ndarray) -> tuple[int, int]:
+def whole_interval(values: np.ndarray) -> tuple[int, int]:
     low, high = np.quantile(values, [0.025, 0.975], method="nearest").astype(int).tolist()
     return low, high
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value

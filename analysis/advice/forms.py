@@ -42,6 +42,8 @@ class Form:
     columns: Callable[..., list[np.ndarray]]
     exponents: int = 0
     logarithmic: bool = False
+    extrapolates: bool = True
+    """Whether it falls with M and C wherever it is asked; otherwise it is only compared with."""
 
     def matrix(
         self, molecules: np.ndarray, conformers: np.ndarray, powers: tuple[float, ...]
@@ -64,6 +66,12 @@ FORMS = (
     Form("labels", "e0 + a·(M·C)^-α", lambda m, c, p: [m**0, (m * c) ** -p], 1),
     Form("additive", "e0 + a·M^-α + b·C^-β", lambda m, c, p, q: [m**0, m**-p, c**-q], 2),
     Form(
+        "saturating",
+        "e0 + d·M^-α·C^-β",
+        lambda m, c, p, q: [m**0, m**-p * c**-q],
+        2,
+    ),
+    Form(
         "interaction",
         "e0 + a·M^-α + b·C^-β + d·M^-α·C^-β",
         lambda m, c, p, q: [m**0, m**-p, c**-q, m**-p * c**-q],
@@ -83,6 +91,8 @@ FORMS = (
             *(np.log(m) ** 2, np.log(c) ** 2, np.log(m) * np.log(c)),
         ],
         logarithmic=True,
+        # Beyond the cells the sign of one noisy coefficient decides where it turns.
+        extrapolates=False,
     ),
 )
 BY_NAME = {form.name: form for form in FORMS}

@@ -18,6 +18,8 @@ MOST_REVERSED = 0.05
 #: Share of the squared deviations from a constant that a surface must foresee in left-out cells:
 #: by chance alone, one of several forms is a little better than a constant.
 LEAST_EXPLAINED = 0.5
+#: How many times farther off than a parabola a law may be in left-out cells.
+MOST_BENT = 1.5
 #: Relative loss of what a quarter of the updates would have advised.
 MOST_LOST = 0.05
 
@@ -32,14 +34,14 @@ def reasons_against(
     line: tuple[np.ndarray, np.ndarray],
     chosen: int,
     best: np.ndarray,
-    most_molecules: int | None,
+    ends: set[int],
     mixture: np.ndarray,
 ) -> list[str]:
     """Return why advice should not be relied on, each a sentence; none where it may be.
 
     Parameters
     ----------
-    cells, surfaces, shares, budget, cost, most_molecules
+    cells, surfaces, shares, budget, cost
         As in `advise`.
     line : tuple of ndarray
         M and C of the candidates, by rising M.
@@ -47,6 +49,8 @@ def reasons_against(
         Row of the advised candidate.
     best : ndarray, shape (draws,)
         Row of the best candidate of each draw.
+    ends : set of int
+        Rows of candidates beyond which there could be better ones that were not looked at.
     mixture : ndarray
         Fitted error of each candidate.
     """
@@ -54,7 +58,8 @@ def reasons_against(
         *_too_few(cells, surfaces, shares),
         *_too_far(cells, budget, cost),
         *_no_better(surfaces, shares),
-        *_corner(line, chosen, best, most_molecules),
+        *_bent(surfaces, shares),
+        *_corner(line, chosen, best, ends),
         *_undertrained(cells, surfaces, shares, line, mixture),
     ]
 
@@ -107,18 +112,25 @@ def _no_better(surfaces: Mapping[str, Surface], shares: Mapping[str, float]) -> 
     ]
 
 
+def _bent(surfaces: Mapping[str, Surface], shares: Mapping[str, float]) -> list[str]:
+    reasons = []
+    for name in shares:
+        scores, form = surfaces[name].scores, surfaces[name].form
+        parabola = scores.get("log_quadratic", np.inf)
+        if scores[form] > MOST_BENT * parabola:
+            reasons.append(
+                f"On {name.replace('_', ' ')} the errors bend as no law does: a parabola is off by "
+                f"{parabola:.1%} in left-out cells, the best law ({form}) by {scores[form]:.1%}. "
+                "What lies beyond the cells is not known."
+            )
+    return reasons
+
+
 def _corner(
-    line: tuple[np.ndarray, np.ndarray],
-    chosen: int,
-    best: np.ndarray,
-    most_molecules: int | None,
+    line: tuple[np.ndarray, np.ndarray], chosen: int, best: np.ndarray, ends: set[int]
 ) -> list[str]:
-    """Say so if the optimum is where the candidates end, unless there are no more molecules."""
+    """Say so if the optimum is where the candidates end."""
     molecules, conformers = line
-    last = len(molecules) - 1
-    ends = {0, last}
-    if most_molecules is not None and molecules[last] >= most_molecules:
-        ends = {0}
     share = float(np.isin(best, list(ends)).mean())
     if chosen not in ends and share <= 0.5:
         return []

@@ -93,7 +93,8 @@ class Surface:
     ----------
     test_set : str
     form : str
-        Name of the simplest form with about the lowest score.
+        Name of the simplest form with about the lowest score, of those that may be used beyond
+        the cells.
     scores : dict of str to float
         Of each form: root of the weighted mean square of log(predicted ÷ found), over cells that
         were left out of the fit.
@@ -217,12 +218,17 @@ def _choose(
     weights: np.ndarray,
     names: list[str],
 ) -> Surface:
-    scores = np.stack(
-        [_left_out_score(name, molecules, conformers, drawn, weights) for name in names]
-    )
+    told, scores = {}, []
+    for name in names:
+        usable = BY_NAME[name].extrapolates or len(names) == 1
+        score = _left_out_score(
+            name, molecules, conformers, drawn if usable else drawn[:1], weights
+        )
+        told[name] = float(np.sqrt(score[0]))
+        scores.append(score if usable else np.full(len(drawn), np.inf))
     simplest_first = np.argsort([BY_NAME[name].n_parameters for name in names], kind="stable")
-    good = scores[simplest_first] <= _AS_GOOD**2 * scores.min(axis=0)
-    chosen = simplest_first[good.argmax(axis=0)]
+    ordered = np.stack(scores)[simplest_first]
+    chosen = simplest_first[(ordered <= _AS_GOOD**2 * ordered.min(axis=0)).argmax(axis=0)]
     fits = []
     for k in np.unique(chosen):
         mine = np.flatnonzero(chosen == k)
@@ -232,7 +238,7 @@ def _choose(
     return Surface(
         test_set=test_set,
         form=names[chosen[0]],
-        scores={name: float(np.sqrt(s)) for name, s in zip(names, scores[:, 0], strict=True)},
+        scores=told,
         cells=rows,
         fits=tuple(fits),
         n_draws=len(drawn),
