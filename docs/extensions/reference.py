@@ -21,21 +21,23 @@ from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 
 from breadth.diversity import BreadthError, ConformerSet, Molecules, formats
-from breadth.studies import configuration, registry
+from breadth.studies import STUDIES, configuration, registry, study_named
 from breadth.studies.cli.app import GROUPS, app
 from breadth.studies.cli.commands import COMMANDS
 
-#: What `--set` and `--config` of a command may hold, and the folder of its presets.
+#: Of commands that take keys: the configuration, and the folder of its presets.
 KEYS: dict[str, tuple[str, str | None]] = {
     "pool": ("breadth.studies.pooling:PoolConfiguration", None),
     "train": ("breadth.studies.single:TrainConfiguration", None),
     "finetune": ("breadth.studies.tuning:TuneConfiguration", None),
     "refine test-time": ("breadth.studies.adapting:AdaptConfiguration", None),
     "refine radius": ("breadth.studies.radii:RadiusConfiguration", None),
-    "study tradeoff": ("breadth.studies.tradeoff:TradeoffConfiguration", ""),
-    "study refinement": ("breadth.studies.refinement:RefinementConfiguration", "refinement"),
-    "study finetuning": ("breadth.studies.finetuning:FinetuningConfiguration", "finetuning"),
+    "sweep": ("breadth.studies.sweep:SweepConfiguration", None),
 }
+for _name in STUDIES:
+    _study = study_named(_name)
+    _kind = _study.configuration
+    KEYS[f"study {_name}"] = (f"{_kind.__module__}:{_kind.__name__}", _study.presets)
 
 
 def _write_pages(sphinx: Sphinx) -> None:
@@ -45,8 +47,8 @@ def _write_pages(sphinx: Sphinx) -> None:
         pages[f"commands/{_file(name)}.md"] = command_page(name)
     pages["configuration.md"] = _index(
         "Configuration keys",
-        "What `--set KEY=VALUE` and the YAML files of `--config` may hold. A misspelt key is an "
-        "error that names the nearest.",
+        "What `--set KEY=VALUE`, the YAML files of `--config` and the plan of a sweep may hold. A "
+        "misspelt key is an error that names the nearest.",
         {_file(name): f"`breadth {name}`" for name in KEYS},
         "configuration",
     )
@@ -113,7 +115,7 @@ def command_page(name: str) -> str:
     text = text.replace("**Arguments**:", "## Arguments").replace("**Parameters**:", "## Options")
     text = text.replace(f"# breadth {name}", f"# `breadth {name}`", 1)
     if name in KEYS:
-        text += f"\n[Keys of `--set` and `--config`](../configuration/{_file(name)}.md)\n"
+        text += f"\n[All its keys](../configuration/{_file(name)}.md)\n"
     return text
 
 
