@@ -12,17 +12,23 @@ pilot is then compared (``report``) with the best of the six and with rules of t
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from collections import defaultdict
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-from breadth.analysis import measure_errors
+import numpy as np
+from scipy import stats
+
+from breadth.analysis import advise, measure_errors
+from breadth.analysis.advice import Cells, read_cells
 from breadth.studies.executor import process_pool
 from breadth.studies.plan import open_plan
 from breadth.studies.pool import read_set
 from breadth.studies.predictions import gather_predictions
-from breadth.studies.results import save
+from breadth.studies.results import load, save
 from breadth.studies.store import Store
 from breadth.studies.tradeoff import TradeoffConfiguration
 from breadth.studies.tradeoff.fits import fit_cells
@@ -38,6 +44,16 @@ BUDGET = 1280
 MOST = 280
 #: Molecules of the designs at the larger budget: √N × √N, …, 10 conformers of each, …, all.
 DESIGNS = (36, 54, 80, 128, 190, 280)
+
+
+#: What is minimised: either side alone, and both.
+AIMS: dict[str, dict[str, float]] = {
+    "unseen_molecules": {"unseen_molecules": 1.0},
+    "own_conformers": {"own_conformers": 1.0},
+    "half and half": {"unseen_molecules": 0.5, "own_conformers": 0.5},
+}
+#: Rules of thumb: numbers of molecules.
+RULES = {"√N × √N": 36, "10 conformers each": 128, "all molecules": MOST}
 
 
 def question(seed: int, temperature: float, *, pilot: bool) -> TradeoffConfiguration:
@@ -99,6 +115,94 @@ def places(out: Path) -> list[tuple[int, int, Path, Path]]:
     ]
 
 
+def mixture(cells: Cells, weights: dict[str, float]) -> np.ndarray:
+    """Return the weighted error of every cell and replicate, (K, R), meV/Å."""
+    columns = [cells.test_sets.index(name) for name in weights]
+    return 1e3 * cells.errors[:, :, columns] @ np.array(list(weights.values()))
+
+
+def nearest(cells: Cells, molecules: float) -> int:
+    """Return the row of the design whose number of molecules is nearest, by logarithm."""
+    return int(np.abs(np.log(cells.molecules / molecules)).argmin())
+
+
+def pilots_ratio(cells: Cells, weights: dict[str, float]) -> float:
+    """Return the molecules that keep the ratio M : C of the pilot's best cell of 40 labels."""
+    rows = np.flatnonzero(cells.labels == 40)
+    best = rows[mixture(cells, weights)[rows].mean(axis=1).argmin()]
+    return float(cells.molecules[best] * np.sqrt(BUDGET / 40))
+
+
+def regrets(pilot: Path, study: Path, aim: str) -> dict[str, Any]:
+    """Return what the advice of a pilot, and rules of thumb, lose in a study, meV/Å."""
+    weights, results = AIMS[aim], load(pilot / "results.nc")
+    advice = advise(results, budget=BUDGET, weights=weights, most_molecules=MOST)
+    cells = read_cells(load(study / "results.nc"))
+    found = mixture(cells, weights)
+    best = int(found.mean(axis=1).argmin())
+    chosen = {
+        "advice": nearest(cells, advice.n_molecules),
+        "the pilot's ratio": nearest(cells, pilots_ratio(read_cells(results), weights)),
+        **{rule: nearest(cells, molecules) for rule, molecules in RULES.items()},
+    }
+    expected = [1e3 * x for x in (advice.force_mae, *advice.interval)]
+    return {
+        "aim": aim,
+        "advised": [advice.n_molecules, advice.n_conformers],
+        "advised_interval": advice.n_molecules_interval,
+        "supported": advice.supported,
+        "reasons": advice.reasons,
+        "errors": dict(zip(cells.molecules.tolist(), found.mean(axis=1).tolist(), strict=True)),
+        "best": int(cells.molecules[best]),
+        "expected": expected,
+        "found": float(found[chosen["advice"]].mean()),
+        "regret": {
+            name: {
+                "molecules": int(cells.molecules[row]),
+                "mean": float((found[row] - found[best]).mean()),
+                "interval": _interval(found[row] - found[best]),
+            }
+            for name, row in chosen.items()
+        },
+    }
+
+
+def _interval(values: np.ndarray) -> list[float]:
+    """Return Student's 95 % interval of a mean."""
+    half = stats.t.isf(0.025, len(values) - 1) * stats.sem(values)
+    return [float(values.mean() - half), float(values.mean() + half)]
+
+
+def report(out: Path) -> None:
+    """Print one JSON object for each case and aim, then means over cases as a table."""
+    rows = defaultdict(list)
+    for seed, temperature, pilot, study in places(out):
+        if not (study / "results.nc").exists():
+            print(f"{temperature} K, seed {seed}: not measured yet", file=sys.stderr)
+            continue
+        for aim in AIMS:
+            row = {"seed": seed, "temperature": temperature, **regrets(pilot, study, aim)}
+            rows[aim].append(row)
+            print(json.dumps(row, ensure_ascii=False))
+    for aim, those in rows.items():
+        print(f"\n{aim}: mean regret over {len(those)} cases, meV/Å, [95 %]; advice − rule")
+        regret = {
+            name: np.array([row["regret"][name]["mean"] for row in those])
+            for name in those[0]["regret"]
+        }
+        for name, values in regret.items():
+            low, high = _interval(values) if len(values) > 1 else (np.nan, np.nan)
+            less = regret["advice"] - values
+            ends = _interval(less) if len(values) > 1 else (np.nan, np.nan)
+            print(
+                f"  {name:<20}{values.mean():6.1f} [{low:5.1f}, {high:5.1f}]"
+                f"{less.mean():8.1f} [{ends[0]:5.1f}, {ends[1]:5.1f}]"
+            )
+        inside = [row["expected"][1] <= row["found"] <= row["expected"][2] for row in those]
+        held = sum(row["supported"] for row in those)
+        print(f"  supported: {held}; error found in the interval told: {sum(inside)}")
+
+
 def main() -> None:
     """Measure, or report what was measured."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -112,6 +216,8 @@ def main() -> None:
                 for is_pilot, folder in ((True, pilot), (False, study)):
                     folder.mkdir(parents=True, exist_ok=True)
                     measure(question(seed, temperature, pilot=is_pilot), folder, executor)
+    else:
+        report(given.out)
 
 
 if __name__ == "__main__":
