@@ -5,7 +5,7 @@ at four times the labels of its largest cell six designs of M × C. The larger s
 its own: other molecules, other hold-outs, other initial weights. What `breadth advise` says of the
 pilot is then compared (``report``) with the best of the six and with rules of thumb.
 
-    python benchmarks/choices/regret.py measure --out /tmp/regret     # an hour of one core, resumable
+    python benchmarks/choices/regret.py measure --out /tmp/regret     # an hour of one core
     python benchmarks/choices/regret.py report --out /tmp/regret
 """
 

@@ -201,10 +201,11 @@ def _tell(advice: Advice, figure: str | None, *, json: bool) -> None:
     )
     low, high = advice.n_molecules_interval
     few, many = advice.n_conformers_interval
+    lost = 1e3 * advice.expected_loss
     output().print(
         f"Spend {advice.budget:g} {advice.unit} on {advice.n_molecules:,} molecules (95 %: {low:,} "
-        f"to {high:,}) with {advice.n_conformers} conformers each ({few} to {many}). As "
-        f"well as surfaces are known, it loses {1e3 * advice.expected_loss:.1f} meV/Å against the best.",
+        f"to {high:,}) with {advice.n_conformers} conformers each ({few} to {many}). As well as "
+        f"the surfaces are known, it loses {lost:.1f} meV/Å against the best.",
         markup=False,
         soft_wrap=True,
     )
