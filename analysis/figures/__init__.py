@@ -14,6 +14,7 @@ from .plane import diversity_map
 from .pool import pool
 from .selectors import selectors
 from .style import Column, using
+from .surface import error_surface
 from .tradeoff import error_against_conformers, error_against_molecules
 from .training import training_curves
 
@@ -22,6 +23,7 @@ __all__ = [
     "draw_all",
     "error_against_conformers",
     "error_against_molecules",
+    "error_surface",
     "measures",
     "parity",
     "pool",
@@ -79,6 +81,8 @@ def draw_all(
         figures["error_against_conformers"] = error_against_conformers(results, column=column)
     if experiments & set(SELECTOR_AXES):
         figures["selectors"] = selectors(results, column=column)
+    if "grid" in experiments:
+        figures["error_surface"] = error_surface(results, test_set=test_set, column=column)
     counts = results["n_molecules"].values, results["n_conformers"].values
     if len(set(zip(*(c.tolist() for c in counts), strict=True))) > 1:
         figures["map"] = diversity_map(results, test_set=test_set, column=column)

@@ -25,6 +25,7 @@ from .style import (
     MILLI,
     Canvas,
     Column,
+    legend_columns,
     log_axis,
     new_figure,
     panel_letters,
@@ -34,12 +35,10 @@ from .style import (
     styled,
     type_size,
 )
-from .style import legend_columns as columns_of
 from .table import tell, tell_histogram
 
 #: Distances below this are drawn at it: exact copies have none, Å.
 _LEAST = 1e-4
-_RED = CYCLE[3]
 _NAMED = "named by the audit"
 
 
@@ -175,7 +174,7 @@ def torsional_coverage(
             ratios = [room, 0.45 + height * down]
             top, body = figure.subfigures(2, 1, squeeze=False, height_ratios=ratios).ravel()
             handles = [Patch(color=CYCLE[k % len(CYCLE)]) for k in range(len(names))]
-            ncols = columns_of(names, column)
+            ncols = legend_columns(names, column)
             top.legend(
                 handles, names, loc="center", fontsize=type_size(6), ncols=ncols, frameon=False
             )
@@ -235,13 +234,13 @@ def _torsion(axes: Axes, name: str, torsions: Mapping[str, Mapping[str, Any]]) -
             )  # fmt: skip
             if empty and alone and pattern["judged"]:
                 span = (max(0, minimum - REACH), min(180, minimum + REACH))
-                axes.axvspan(*span, color=_RED, alpha=0.15, lw=0)
+                axes.axvspan(*span, color=CYCLE[3], alpha=0.15, lw=0)
     axes.set(xlim=(0, 180), ylim=(0, 1.05 * top), xticks=[0, 60, 120, 180])
     text = "\n".join(name.replace("!@;-", "!@;-\n").split("\n")[:2]).replace("$", r"\$")
     lines = [shortened(line, "single", limit=31) for line in text.split("\n")]
-    if len(sizes) == 1:
-        lines.append(sizes[0])
-    axes.set_title("\n".join(lines), fontsize=type_size(5.2), loc="left", pad=3 + 5 * len(torsions))
+    lines += sizes if len(sizes) == 1 else []
+    room = pt(3 + 5 * len(torsions))
+    axes.set_title("\n".join(lines), fontsize=type_size(5.2), loc="left", pad=room)
 
 
 def shared_records(
@@ -280,10 +279,10 @@ def shared_records(
             total = np.array([sizes[name][which] for name in names], dtype=float)
             share = counts[which] / np.maximum(total, 1.0)[:, None]
             _matrix(axes, counts[which], share, names)
-            for row, name in enumerate(names):
-                others = [n for n in names if n != name]
-                of = np.delete(counts[which][row], row)
-                tell(axes, name, others, name, value=of, value_label=what)
+            row, col = np.nonzero(~np.eye(len(names), dtype=bool))
+            tell(
+                axes, what, np.take(names, col), np.take(names, row), value=counts[which][row, col]
+            )
             axes.set_title(
                 f"{what} of a row that a column has", fontsize=type_size(7.5), loc="left"
             )
@@ -341,10 +340,10 @@ def _histograms(
         colour = CYCLE[place % len(CYCLE)]
         if some.size:
             weights = np.full(len(some), 100.0 / len(some))
-            heights, _, _ = axes.hist(
+            n, _, _ = axes.hist(
                 some, edges.tolist(), weights=weights, histtype="step", color=colour
             )
-            tell_histogram(axes, name, heights, edges)
+            tell_histogram(axes, name, n, edges)
         marks = np.clip(named[name], edges[0], edges[-1])
         if not marks.size:  # a line without points would upset the layout
             continue
@@ -407,7 +406,7 @@ def _panels(
 def _room(names: Sequence[str], column: Column) -> float:
     """Return the height in inches that a legend of these names takes."""
     short = [shortened(name, column) for name in names]
-    return 0.06 + 0.125 * -(-len(short) // columns_of(short, column))
+    return 0.06 + 0.125 * -(-len(short) // legend_columns(short, column))
 
 
 def _legend(place: SubFigure, shown: Mapping[str, Distributions], column: Column) -> None:
@@ -417,5 +416,5 @@ def _legend(place: SubFigure, shown: Mapping[str, Distributions], column: Column
     if any(len(v) for d in shown.values() for v in d.named.values()):
         handles.append(Line2D([], [], color=GREY, marker="x", ls="", ms=pt(4), mew=pt(1.2)))
         names.append(_NAMED)
-    ncols = columns_of(names, column)
+    ncols = legend_columns(names, column)
     place.legend(handles, names, loc="center", fontsize=type_size(6), ncols=ncols, frameon=False)

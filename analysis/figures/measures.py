@@ -15,6 +15,7 @@ from .style import (
     Canvas,
     Column,
     new_figure,
+    on_slide,
     pt,
     styled,
     type_size,
@@ -25,6 +26,8 @@ from .table import tell
 _DIVERGING = "RdBu_r"
 _ROW = 0.115
 """Inches for a measure."""
+_MOST = 14
+"""Measures on a slide."""
 
 
 def measures(
@@ -35,7 +38,8 @@ def measures(
     A cell has three colours: the lower bound of the 95 % interval, ρ, and the upper bound, from
     left to right, so that a cell of one hue is a sign that is known; it is framed. Measures that
     are constant or known for fewer than four designs on every test set are left out. Double
-    column: among all designs, and among those with equally many training conformers.
+    column: among all designs, and among those with equally many training conformers. A slide
+    shows the measures with the greatest mean |ρ|, and says so.
 
     Parameters
     ----------
@@ -52,8 +56,12 @@ def measures(
         kinds["_at_budget"] = "Equally many training conformers"
     known = np.isfinite(results[name].values)
     columns = np.flatnonzero(known.any(axis=0))
-    rows, labels = _rows(results["measure"].values[known.any(axis=1)].astype(str).tolist())
     chosen = np.flatnonzero(known.any(axis=1))
+    n_measures = len(chosen)
+    if on_slide():
+        strength = np.nanmean(np.abs(results[name].values[chosen]), axis=1)
+        chosen = np.sort(chosen[np.argsort(-strength, kind="stable")[:_MOST]])
+    rows, labels = _rows(results["measure"].values[chosen].astype(str).tolist())
     with styled():
         figure = new_figure(column, _ROW * max(len(labels), 8) + 1.35, figure)
         panels = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
@@ -89,7 +97,10 @@ def measures(
             pad=0.01,
             ticks=[-1, -0.5, 0, 0.5, 1],
         )
-        bar.set_label("ρ: lower | itself | upper bound (95 %)", size=type_size(6.5))
+        text = "ρ: lower | itself | upper bound (95 %)"
+        if len(chosen) < n_measures:
+            text = f"{text}; the {len(chosen)} strongest of {n_measures} measures"
+        bar.set_label(text, size=type_size(6.5))
     return figure
 
 

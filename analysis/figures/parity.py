@@ -18,6 +18,7 @@ from .style import (
     Canvas,
     Column,
     new_figure,
+    on_slide,
     pt,
     styled,
     type_size,
@@ -81,14 +82,16 @@ def parity(
     size = 4.5 if narrow else 6.0
     with styled():
         figure = new_figure(column, 3.5 if column == "single" else 3.7, figure)
-        panels = figure.subplots(2, len(points), squeeze=False)
+        shape = (1, 2 * len(points)) if on_slide() and not narrow else (2, len(points))
+        panels = figure.subplots(*shape, squeeze=False).reshape(2, len(points))
         for row, (key, quantity, unit, small_unit) in enumerate(_ROWS):
             extent = max(np.abs(np.concatenate(p[key])).max(initial=0.0) for p in points)
             for index, axes in enumerate(panels[row]):
                 _panel(axes, *points[index][key], extent, small_unit, size)
-                if row == 0 and index >= len(designs):
+                titled = row == 0 or shape[0] == 1
+                if titled and index >= len(designs):
                     axes.set_title(names[index - len(designs)], fontsize=type_size(7.5))
-                elif row == 0:
+                elif titled:
                     m, c = (predictions[n].values[designs[index]] for n in _COUNTS)
                     by = [str(predictions[n].values[designs[index]]) for n in _SELECTORS]
                     named = [words(name) for name in by if name != "random"]

@@ -17,6 +17,7 @@ from .style import (
     Column,
     log_axis,
     new_figure,
+    panel_letters,
     pt,
     round_ticks,
     spaced,
@@ -112,8 +113,8 @@ def diversity_map(
         )
         bar.set_ticks(ticks := round_ticks(low, high), labels=[f"{t:g}" for t in ticks])
         bar.minorticks_off()
-        for letter, axes in zip("ab", (whole, near), strict=True):
-            axes.set_title(letter, loc="left", fontweight="bold", pad=pt(9))
+        panel_letters((whole, near), pad=9)
+        for axes in (whole, near):
             axes.set_xlabel("Molecules")
             axes.set_ylabel("Conformers per molecule")
     return figure

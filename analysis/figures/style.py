@@ -120,12 +120,12 @@ def new_figure(column: Column, height: float, figure: Canvas | None = None) -> F
         Keeps its size and its layout.
     """
     scale = 1.0
-    if _style.get() == "talk":
+    if on_slide():
         room = float(figure.bbox.height / figure.dpi) if figure is not None else SLIDE[1]
         scale = float(np.clip(room / height, 1.7, 2.3))
         mpl.rcParams.update(_scaled(scale))
     if figure is None:
-        size = SLIDE if _style.get() == "talk" else (WIDTH[column], height)
+        size = SLIDE if on_slide() else (WIDTH[column], height)
         figure = InlineFigure(figsize=size, layout="constrained")
     _begun.set((*_begun.get(), cast(Figure, figure)))
     return cast(Figure, figure)  # a SubFigure has all that is asked of it here
@@ -161,14 +161,19 @@ def type_size(size: float) -> float:
     return max(size * scale, LEAST_TYPE) if scale > 1.0 else size
 
 
+def on_slide() -> bool:
+    """Say whether a figure is for a talk."""
+    return _style.get() == "talk"
+
+
 def stacked(column: Column) -> bool:
     """Say whether panels stand below each other: in a paper's single column, not on a slide."""
-    return column == "single" and _style.get() == "paper"
+    return column == "single" and not on_slide()
 
 
 def line_length(column: Column) -> int:
     """Return how many characters of small type stand on a line of the figure."""
-    return 72 if _style.get() == "talk" else {"single": 52, "double": 110}[column]
+    return 72 if on_slide() else {"single": 52, "double": 110}[column]
 
 
 def words(name: object) -> str:
@@ -296,7 +301,9 @@ def apart(wanted: np.ndarray, gap: float) -> np.ndarray:
     return result
 
 
-def panel_letters(panels: Sequence[Axes]) -> None:
-    """Letter the panels a, b, c, … at their upper left."""
+def panel_letters(panels: Sequence[Axes], *, pad: float = 6.0) -> None:
+    """Letter the panels a, b, c, … at their upper left, where a text can refer to them."""
+    if on_slide():
+        return
     for letter, axes in zip("abcdefghijkl", panels, strict=False):
-        axes.set_title(letter, loc="left", fontweight="bold", fontsize=type_size(8))
+        axes.set_title(letter, loc="left", fontweight="bold", fontsize=type_size(8), pad=pt(pad))

@@ -16,6 +16,7 @@ from .style import (
     end_labels,
     log_axis,
     new_figure,
+    pt,
     stacked,
     styled,
     type_size,
@@ -115,13 +116,15 @@ def _panel(
                 updates[model, known],
                 values[model, known],
                 color=colour,
-                lw=0.8 if full else 0.6,
+                lw=pt(0.8 if full else 0.6),
                 ls="-" if full else (0, (3, 1.5)),
                 alpha=0.9 if full else 0.7,
             )
             drawn.append(values[model, known])
             replicate = int(curves["replicate"].values[model])
             of = words(results[along].values[design])
+            if experiment == "grid":
+                of = f"{results['n_molecules'].values[design]} × {of}"
             kind = f"replicate {replicate}" + ("" if full else ", quarter of the updates")
             tell(axes, of, updates[model, known], values[model, known], kind=kind)
         full_models = np.flatnonzero(same & (fraction == 1.0))

@@ -81,7 +81,7 @@ def energy_residuals(
                 frames = frame_counts(results)[i]
                 for ends, kind in (((lower, upper), "middle half"), ((low, high), "5 to 95 %")):
                     tell(axes, f"replicate {r}", frames, middle, bounds=ends, kind=kind)
-            axes.set_title(name, fontsize=type_size(7.5), color=colour, pad=10)
+            axes.set_title(name, fontsize=type_size(7.5), color=colour, pad=pt(10))
             for i, value in zip(results["iteration"].values, rms.sel(arm=arm).values, strict=True):
                 if np.isfinite(value):
                     _above(axes, i, f"{value:.1f}" if value < 99.5 else f"{value:.0f}")

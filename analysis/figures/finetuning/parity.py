@@ -15,6 +15,7 @@ from ..style import (
     Canvas,
     Column,
     new_figure,
+    on_slide,
     pt,
     styled,
     type_size,
@@ -54,10 +55,14 @@ def force_parity(
     elements = sorted({z for name in shown for z in points[name]})
     with styled():
         height = 1.25 if column == "single" else 1.2
-        figure = new_figure(column, height * len(elements) + 0.5, figure)
-        panels = figure.subplots(
-            len(elements), len(shown), squeeze=False, sharex="row", sharey="row"
-        )
+        rows = len(shown) if on_slide() else len(elements)
+        figure = new_figure(column, height * rows + 0.5, figure)
+        if on_slide():  # elements beside each other
+            whole = figure.subplots(len(shown), len(elements), squeeze=False, sharex="col")
+            panels = whole.T
+        else:
+            whole = figure.subplots(len(elements), len(shown), squeeze=False, sharex="row")
+            panels = whole
         for row, z in zip(panels, elements, strict=True):
             # Few components lie far outside the others: all are counted, not all are seen.
             largest = [
@@ -67,12 +72,16 @@ def force_parity(
             for axes, name in zip(row, shown, strict=True):
                 panel = f"{chemical_symbols[z]}: {arm_look(name)[0]}"
                 _panel(axes, *points[name].get(z, (np.empty(0), np.empty(0))), extent, panel)
-                if axes in panels[0]:
-                    label, colour, _ = arm_look(name)
+                label, colour, _ = arm_look(name)
+                if on_slide():
+                    label = panel
+                if axes in whole[0] or on_slide():
                     axes.set_title(label, fontsize=type_size(7.5), color=colour)
-                if axes in panels[-1]:
+                if axes in whole[-1]:
                     axes.set_xlabel("Reference (eV/Å)", fontsize=type_size(7))
-            row[0].set_ylabel(f"{chemical_symbols[z]}: predicted", fontsize=type_size(7))
+                if axes in whole[:, 0]:
+                    element = "" if on_slide() else f"{chemical_symbols[z]}: "
+                    axes.set_ylabel(f"{element}predicted", fontsize=type_size(7))
         text = "Colour: components per cell, logarithmic; MAE in meV/Å"
         figure.supxlabel(
             f"{test_run}. {text}" if test_run else text, fontsize=type_size(6), color=GREY

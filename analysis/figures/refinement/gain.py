@@ -17,6 +17,7 @@ from ..style import (
     apart,
     log_axis,
     new_figure,
+    on_slide,
     pt,
     round_ticks,
     stacked,
@@ -25,6 +26,7 @@ from ..style import (
 )
 from ..table import tell, tell_histogram
 from .look import (
+    METHODS,
     experiment_label,
     experiments,
     group_handles,
@@ -47,6 +49,10 @@ _WORST = -1.0
 """Relative gain below which a mark stands at the edge with its number: the error doubled."""
 
 
+_MOST = 10
+"""Methods on a slide, without their variants."""
+
+
 def gain_against_shift(
     results: xr.Dataset,
     *,
@@ -60,7 +66,7 @@ def gain_against_shift(
     One panel per method. Marks: means over the systems of a kind of shift, at their mean score,
     with 95 % intervals over training sets and systems; dots: systems. Marks that would hide each
     other are set apart, their dots with them. Above the line at zero the method helps. A mark at
-    the lower edge lies below it, where its number says.
+    the lower edge lies below it, where its number says. A slide leaves out variants of methods.
 
     Parameters
     ----------
@@ -79,6 +85,8 @@ def gain_against_shift(
     experiment = experiment or experiments(results)[0]
     looks = group_looks(results, experiment)
     chosen = [m for m in named(results) if m != "none" and _known(results, m, looks)]
+    if on_slide():
+        chosen = [m for m in chosen if m in METHODS][:_MOST]
     groups = [row for row, *_ in looks]
     of_groups, of_systems, label, spread = _abscissa(results, measure, groups)
     own_groups, own_systems = _scores(results, measure, groups)
