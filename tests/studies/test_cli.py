@@ -302,15 +302,15 @@ def test_commands_tell_which_records_they_go_without(pool, tmp_path, run_breadth
     assert "left out" in run_breadth("evaluate", tmp_path / "model", frames, *level).stderr
 
 
-def test_debug_shows_the_traceback(tmp_path, run_breadth):
-    result = run_breadth("--debug", "describe", "absent.xyz", cwd=tmp_path, check=False)
+def test_debug_shows_the_traceback(tmp_path, new_process):
+    result = new_process("--debug", "describe", "absent.xyz", cwd=tmp_path)
     assert "Traceback" in result.stderr
 
 
-def test_a_full_disk_harms_nothing(pool, tmp_path, run_breadth):
+def test_a_full_disk_harms_nothing(pool, tmp_path, new_process):
     out, _, _ = pool
     target = tmp_path / "all.xyz"
-    result = run_breadth("convert", out / "pool", target, check=False, preexec_fn=_limit_file_size)
+    result = new_process("convert", out / "pool", target, preexec_fn=_limit_file_size)
     assert result.returncode == 1
     assert "error: " in result.stderr
     assert "Traceback" not in result.stderr

@@ -42,7 +42,7 @@ def test_measure_tells_the_contract_of_all_ten_molecules(run_breadth, tmp_path):
     assert found["structural"]["richness"]["scaffolds"]["q0"] == 6
     assert found["structural"]["richness"]["elements"]["q0"] == 4
     assert json.loads((tmp_path / "m" / "measures.json").read_text())["files"] == found["files"]
-    for figure in found["figures"]:
+    for figure in (path for path in found["figures"] if not path.endswith(".csv")):
         assert Path(figure).stat().st_size > 5000
 
 
