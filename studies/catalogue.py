@@ -42,7 +42,8 @@ class Study:
     check : callable
         ``check(asked)`` raises where a name is unknown or a file is not there, before any work.
     run : callable
-        ``run(asked, out, *, workers=1, executor=None, progress=None)`` returns ``results.nc``.
+        ``run(asked, out, *, workers=1, executor=None, progress=None, figures=True)`` returns
+        ``results.nc``.
     estimate : callable
         ``estimate(asked, *, workers)`` returns what a run would do and cost.
     draw_figures : callable

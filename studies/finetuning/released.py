@@ -150,6 +150,7 @@ def run_released(
     workers: int = 1,
     executor: Executor | None = None,
     progress: Tell | None = None,
+    figures: bool = True,
 ) -> xr.Dataset:
     """Run the study of released sets, or what of it is not finished, and return its results.
 
@@ -164,7 +165,7 @@ def run_released(
         ``foresight.nc`` and ``figures/``.
     draw : callable
         ``draw(run, directory, column=…)``.
-    workers, executor, progress
+    workers, executor, progress, figures
         See :func:`~.run.run_finetuning`.
     """
     store, tell = Store(out), progress or (lambda phase, done, total: None)
@@ -188,7 +189,8 @@ def run_released(
             save(predictions, out / "predictions.nc")
             save(results, out / "results.nc")
             save(foresee_arms(predictions, random_state=asked.seed), out / "foresight.nc")
-            draw_widths(draw, out, executor)
+            if figures:
+                draw_widths(draw, out, executor)
         finish(out, workers=workers, fits=len(plan.models) - 1)
         return results
 

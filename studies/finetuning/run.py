@@ -33,6 +33,7 @@ def run_finetuning(
     workers: int = 1,
     executor: Executor | None = None,
     progress: Tell | None = None,
+    figures: bool = True,
 ) -> xr.Dataset:
     """Run the study, or what of it is not finished, and return its results.
 
@@ -48,6 +49,8 @@ def run_finetuning(
         Runs units instead of processes of its own; it is used and not closed.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
+    figures : bool, optional
+        Draw them, for a paper's single and double columns; `draw_figures` can at any time.
 
     Returns
     -------
@@ -64,7 +67,7 @@ def run_finetuning(
     universal = check(asked)
     if asked.released is not None:
         options: dict[str, Any] = {"workers": workers, "executor": executor, "progress": progress}
-        return run_released(asked, out, draw_figures, **options)
+        return run_released(asked, out, draw_figures, **options, figures=figures)
     store = Store(out)
     with store.locked():
         work = plan_arms(asked)
@@ -82,7 +85,8 @@ def run_finetuning(
             run_units(store, work.units(), executor, costs=work.costs, progress=count)
             tell("results and figures", 0.0, 1.0)
             results = _write_results(asked, out, store, work)
-            draw_widths(draw_figures, out, executor)
+            if figures:
+                draw_widths(draw_figures, out, executor)
         finish(out, workers=workers, fits=len(work.fits))
         tell("results and figures", 1.0, 1.0)
         return results

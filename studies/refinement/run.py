@@ -46,6 +46,7 @@ def run_refinement(
     workers: int = 1,
     executor: Executor | None = None,
     progress: Tell | None = None,
+    figures: bool = True,
 ) -> xr.Dataset:
     """Run the study, or what of it is not finished, and return its results.
 
@@ -61,6 +62,8 @@ def run_refinement(
         Runs units instead of processes of its own; it is used and not closed.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
+    figures : bool, optional
+        Draw them, for a paper's single and double columns; `draw_figures` can at any time.
 
     Returns
     -------
@@ -101,7 +104,8 @@ def run_refinement(
                 save(gather_dynamics(store, simulated["dynamics"], n), out / "dynamics.nc")
             if simulated["surface"]:
                 save(gather_surfaces(store, simulated["surface"]), out / "surface.nc")
-            draw_widths(draw_figures, out, executor)
+            if figures:
+                draw_widths(draw_figures, out, executor)
         finish(out, workers=workers, fits=len(work.fits))
         tell("results and figures", 1.0, 1.0)
         return results

@@ -38,6 +38,7 @@ def run_tradeoff(
     workers: int = 1,
     executor: Executor | None = None,
     progress: Progress | None = None,
+    figures: bool = True,
 ) -> xr.Dataset:
     """Run the study, or what of it is not finished, and return its results.
 
@@ -53,6 +54,8 @@ def run_tradeoff(
         Runs units instead of processes of its own; it is used and not closed.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
+    figures : bool, optional
+        Draw them, for a paper's single and double columns; `draw_figures` can at any time.
 
     Returns
     -------
@@ -82,7 +85,8 @@ def run_tradeoff(
             tell("results and figures", 0.0, 1.0)
             results = _write_results(asked, out, store, pool, cells, measured, fits)
             link_pool(out, store.folder(pool_unit.key) / "set")
-            draw_widths(draw_figures, out, executor)
+            if figures:
+                draw_widths(draw_figures, out, executor)
         finish(out, workers=workers, fits=len(fits))
         tell("results and figures", 1.0, 1.0)
         return results
