@@ -58,7 +58,7 @@ def table(
 
     said = (
         '<caption style="caption-side:top;text-align:left;font-weight:bold;padding:0.3em 0;'
-        f'color:inherit">{_text(caption)}</caption>'
+        f'white-space:nowrap;color:inherit">{_text(caption)}</caption>'
     )
     head = f"<thead>{row('th', columns)}</thead>" if any(columns) else ""
     body = "".join(row("td", values) for values in rows)

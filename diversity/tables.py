@@ -95,6 +95,11 @@ class Molecules:
     def __len__(self) -> int:
         return len(self.key)
 
+    def _repr_html_(self) -> str:
+        from .drawings import molecules_html
+
+        return molecules_html(self)
+
     def bond_table(self, molecule: int) -> np.ndarray | None:
         """Return the bonds (B, 3) of one molecule, or None where they are not known."""
         if not self.has_bonds[molecule]:

@@ -87,16 +87,25 @@ class Partition:
         return asdict(self)
 
     def _repr_html_(self) -> str:
-        rows = []
-        for name in TERMS:
-            term: Term = getattr(self, name)
-            flag = "at its ceiling: more samples would raise it" if term.at_ceiling else ""
-            rows.append([name, term.value, term.interval, term.ceiling, flag])
+        terms: list[Term] = [getattr(self, name) for name in TERMS]
+        columns = ["diversity", "nats", "interval", "at most"]
+        rows = [
+            [
+                name,
+                f"{term.value:.3f}",
+                "–" if term.interval is None else "{:.3f} … {:.3f}".format(*term.interval),
+                f"{term.ceiling:.3f}",
+                *(["more samples would raise it"] if term.at_ceiling else []),
+            ]
+            for name, term in zip(TERMS, terms, strict=True)
+        ]
+        if any(term.at_ceiling for term in terms):
+            columns.append("at its ceiling")
         caption = (
             f"Entropy of {self.n_points:,} {self.level}, {self.descriptor}, "
             f"bandwidth {self.bandwidth:.3g}"
         )
-        return table(["diversity", "nats", "interval", "at most", ""], rows, caption=caption)
+        return table(columns, rows, caption=caption)
 
 
 def partition(

@@ -123,5 +123,7 @@ def test_a_partition_shows_each_term_with_its_interval(chains):
         term = getattr(found, name)
         low, high = term.interval
         place = said.index(name)
-        assert float(said[place + 1]) == pytest.approx(term.value, rel=1e-4)
-        assert said[place + 2] == f"{low:.5g} … {high:.5g}"
+        assert float(said[place + 1]) == pytest.approx(term.value, abs=5e-4)
+        shown = [float(end) for end in said[place + 2].split(" … ")]
+        assert shown == pytest.approx([low, high], abs=5e-4)
+        assert float(said[place + 3]) == pytest.approx(term.ceiling, abs=5e-4)
