@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rdkit import Chem, rdBase
 from rdkit.Chem.Draw import rdMolDraw2D
 
@@ -20,7 +22,7 @@ _FRAME = (
 
 def molecules_html(molecules: Molecules) -> str:
     """Return drawings of the first molecules with a SMILES, and how many there are in all."""
-    drawn = []
+    drawn: list[str] = []
     for smiles in map(str, molecules.smiles):
         if len(drawn) == MOST:
             break
@@ -37,8 +39,8 @@ def _drawn(smiles: str) -> str:
     if molecule is None:
         return ""
     canvas = rdMolDraw2D.MolDraw2DSVG(*_SIZE)
-    canvas.drawOptions().clearBackground = False
-    canvas.drawOptions().fixedBondLength = 22
+    options: Any = canvas.drawOptions()  # its stubs have no types of options
+    options.clearBackground, options.fixedBondLength = False, 22
     rdMolDraw2D.PrepareAndDrawMolecule(canvas, molecule)
     canvas.FinishDrawing()
     svg: str = canvas.GetDrawingText()
