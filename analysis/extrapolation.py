@@ -268,6 +268,9 @@ class ExtrapolationModel:
             fitted.explained_variance_ratio_ = arrays["variance_ratio"]
             fitted.n_samples_ = content["n_samples"]
             told = {name: content[name] for name in ("level", "n_frames", "n_folds", "metadata")}
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        except (
+            *(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError),
+            *(OverflowError, SafetensorError),
+        ) as error:
             raise DataError(f"{folder} holds no extrapolation model: {error}.") from error
         return cls(components=fitted, limits=limits, **told)

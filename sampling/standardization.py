@@ -22,6 +22,8 @@ from rdkit.Chem.MolStandardize import rdMolStandardize
 from ..diversity.errors import DataError
 
 #: Metals whose bonds to N, O and F are drawn for convenience.
+#: Characters of the longest SMILES that is read: RDKit takes hours for a few hundred thousand.
+LONGEST = 5_000
 _SALT_FORMERS = "[Li,Na,K,Rb,Cs,Mg,Ca,Sr,Ba]~[#7,#8,F]"
 
 
@@ -90,6 +92,11 @@ def standardize(name: str, smiles: str) -> Standard:
 
 def parse(name: str, smiles: str) -> Any:
     """Return the RDKit molecule of a SMILES; raise `DataError` if there is none."""
+    if len(smiles) > LONGEST:
+        raise DataError(
+            f"{name}: a SMILES of {len(smiles):,} characters is longer than any molecule that could "
+            f"be labelled (at most {LONGEST:,})."
+        )
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(smiles)
     if molecule is None:

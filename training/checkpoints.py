@@ -98,10 +98,16 @@ def load_potential(
                 f"{folder / MANIFEST} names a file of weights, {manifest['hyper']['path']!r}, that "
                 "would be unpickled. No potential is saved so, and the file is not read."
             )
+        tensors, _ = _read(folder / WEIGHTS)
+        n_weights = sum(tensor.numel() for tensor in tensors.values())
+        for key, value in manifest["hyper"].items():
+            if isinstance(value, int) and abs(value) > n_weights:
+                raise DataError(
+                    f"{folder / MANIFEST} asks for {key} {value}: there are {n_weights} weights."
+                )
         with torch.random.fork_rng(devices=[]):
             potential = build_potential(manifest["name"], **manifest["hyper"])
         potential.to(getattr(torch, manifest["dtype"]))
-        tensors, _ = _read(folder / WEIGHTS)
         potential.load_state_dict(tensors)
         if "cutoff_range" in manifest:
             potential.set_cutoff_range(*manifest["cutoff_range"])

@@ -8,6 +8,8 @@ test class that inherits :class:`breadth.diversity.testing.FormatContract`. ``sp
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -74,14 +76,36 @@ def read(
         If the file cannot be read; the message names file and record.
     """
     where = Path(path)
-    name = format or recognise(where)
-    try:
-        made: ConformerSet = _module(name).read(
-            where, level=level, identity=identity, skip_bad=skip_bad
-        )
-    except OSError as error:
-        raise DataError(f"Cannot read {where}: {error.strerror or error}.") from error
+    with exhaustion_told(where):
+        name = format or recognise(where)
+        try:
+            made: ConformerSet = _module(name).read(
+                where, level=level, identity=identity, skip_bad=skip_bad
+            )
+        except OSError as error:
+            raise DataError(f"Cannot read {where}: {error.strerror or error}.") from error
     return replace(made, metadata={**made.metadata, "format": name})
+
+
+@contextmanager
+def exhaustion_told(path: Path) -> Iterator[None]:
+    """Name the file that asks for more memory or stack than there is: few damaged bytes can.
+
+    Raises
+    ------
+    DataError
+        In place of `MemoryError` and `RecursionError`.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        raise DataError(
+            f"{path} asks for more memory than there is ({error or 'no size told'}): it is "
+            "damaged, or too large to be read at once (breadth convert reads some formats a chunk "
+            "at a time)."
+        ) from error
+    except RecursionError:
+        raise DataError(f"{path} is nested too deeply: no data set is.") from None
 
 
 def write(

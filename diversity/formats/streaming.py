@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ..conformers import ConformerSet
 from ..errors import BreadthError
-from . import _module, grouped, native, recognise
+from . import _module, exhaustion_told, grouped, native, recognise
 from .chunked import chunks
 from .settled import Settled, StartOver
 
@@ -91,10 +91,11 @@ def convert_to_native(
         while True:
             n = set_aside = 0
             try:
-                for chunk in parts():
-                    native.append(aside, chunk)
-                    n += len(chunk)
-                    set_aside += len(chunk.metadata.get("set_aside", []))
+                with exhaustion_told(source):
+                    for chunk in parts():
+                        native.append(aside, chunk)
+                        n += len(chunk)
+                        set_aside += len(chunk.metadata.get("set_aside", []))
             except StartOver:
                 shutil.rmtree(aside, ignore_errors=True)
                 continue

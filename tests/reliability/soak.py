@@ -1,0 +1,215 @@
+"""The long run of the tests of reliability: ``make soak``.
+
+Kills at random moments, damaged files by the ten thousand, a full disk, and what else goes wrong
+around a run. Prints what was done and found as JSON, and ends with 1 where anything is amiss.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from breadth import __version__
+from breadth.diversity.randomness import generator
+from breadth.studies.record import processor
+
+from .corpus import subjects
+from .kills import ROOT, Killing, differences
+from .surroundings import clocks, full_disk, read_only, two_runs
+
+#: A sweep of two studies that take seconds each: enough to be killed in.
+PLAN = """\
+study: tradeoff
+preset: smoke
+set:
+  training: {n_updates: 12}
+  pool: {n_molecules: 18}
+  hold_outs: {n_molecules: 2}
+  fixed_molecules: null
+over: {seed: [0, 1]}
+"""
+#: Mean seconds from a start to its kill.
+MOMENT = 20.0
+
+
+def kills(scratch: Path, count: int) -> dict[str, Any]:
+    """Kill sweeps at `count` random moments, and compare what they end with."""
+    plan, log = scratch / "plan.yaml", scratch / "log"
+    plan.write_text(PLAN)
+
+    def command(out: Path) -> tuple[str, ...]:
+        return ("sweep", str(plan), "--out", str(out), "--workers", "2")
+
+    whole = scratch / "whole"
+    undisturbed = Killing(command(whole), whole, log)
+    if not undisturbed.start():
+        return {"faults": ["the undisturbed run failed", *undisturbed.faults]}
+    random = generator(0, "kills")
+    victims: Counter[str] = Counter()
+    faults, starts, sweeps = list(undisturbed.faults), 0, 0
+    while sum(victims.values()) < count:
+        out = scratch / f"torn-{sweeps}"
+        run, ended = Killing(command(out), out, log), False
+        while not ended:
+            left = sum(victims.values()) + sum(run.victims.values()) < count
+            moment = float(random.exponential(MOMENT)) if left else float("inf")
+            victim = ("run", "all", "worker")[int(random.integers(3))]
+            ended = run.start(lambda passed, moment=moment: passed > moment, victim)
+            starts += 1
+            _tell(f"kills {sum(victims.values()) + sum(run.victims.values())}, faults {run.faults}")
+            if run.faults:
+                break
+        victims += run.victims
+        sweeps += 1
+        faults += run.faults or [f"{name} differs" for name in differences(whole, out)]
+        if run.faults:
+            break
+    return {
+        "kills": dict(victims),
+        "starts": starts,
+        "sweeps": sweeps,
+        "units_of_a_sweep": len(undisturbed.kept),
+        "seconds_undisturbed": round(undisturbed.seconds, 1),
+        "faults": faults,
+    }
+
+
+def mutations(scratch: Path, count: int) -> dict[str, Any]:
+    """Try damaged files, `count` in all, each subject in processes of its own."""
+    chosen = subjects()
+    total = sum(one.share for one in chosen)
+    kinds: Counter[str] = Counter()
+    by_subject: dict[str, dict[str, int]] = {}
+    faults: list[str] = []
+    peak, slowest = 0, 0.0
+    for subject in chosen:
+        cases, found = max(1, round(count * subject.share / total) + 1), Counter[str]()
+        following = 0
+        while following < cases:
+            following, lines, death = _in_a_process(subject.name, following, cases)
+            for told in lines:
+                found[told["kind"]] += 1
+                peak, slowest = max(peak, told["peak"]), max(slowest, told["seconds"])
+                if told["kind"] == "fault":
+                    faults.append(f"{subject.name} {told['case']}: {told['said'][-600:]}")
+            if death:
+                found["death"] += 1
+                faults.append(f"{subject.name} {following}: {death}")
+                following += 1
+        kinds += found
+        by_subject[subject.name] = dict(found)
+        _tell(f"{subject.name}: {dict(found)}")
+    return {
+        "cases": sum(kinds.values()),
+        "outcomes": dict(kinds),
+        "peak_megabytes": round(peak / 2**20),
+        "slowest_seconds": round(slowest, 2),
+        "by_subject": by_subject,
+        "faults": faults,
+    }
+
+
+def _in_a_process(name: str, first: int, last: int) -> tuple[int, list[dict[str, Any]], str]:
+    """Try cases of one subject; return the case that was next, the outcomes, and how it died."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.reliability.trials", name, str(first), str(last)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    following, lines, death = first, [], ""
+    # Beyond the patience of a case, which a loop outside Python does not hear of.
+    watchdog = threading.Timer(600.0, process.kill)
+    watchdog.start()
+    for line in process.stdout:
+        watchdog.cancel()
+        watchdog = threading.Timer(120.0, process.kill)
+        watchdog.start()
+        told = json.loads(line)
+        following = told["next"]
+        if "kind" in told:
+            lines.append(told)
+    watchdog.cancel()
+    if process.wait() != 0:
+        death = f"the process ended with {process.returncode}"
+    return following, lines, death
+
+
+def bombs(scratch: Path, count: int) -> dict[str, Any]:
+    """Read files that would run code or fill the memory."""
+    from .bombs import MARKER, armed
+    from .trials import attempt
+
+    marker = scratch / "executed"
+    os.environ[MARKER] = str(marker)
+    faults, tried = [], 0
+    for subject, pattern, content in armed(subjects()):
+        folder = scratch / f"bomb-{tried}"
+        folder.mkdir()
+        subject.make(folder)
+        for path in [p for p in folder.rglob(pattern) if p.is_file()]:
+            path.write_bytes(content)
+        outcome = attempt(subject, folder, 0)
+        if outcome.kind == "fault" or marker.exists():
+            faults.append(f"{subject.name} {pattern} {content[:40]!r}: {outcome.said[-300:]}")
+        marker.unlink(missing_ok=True)
+        tried += 1
+    return {"files": tried, "faults": faults}
+
+
+PARTS: dict[str, Callable[[Path, int], dict[str, Any]]] = {
+    "bombs": bombs,
+    "mutations": mutations,
+    "kills": kills,
+    "full_disk": full_disk,
+    "read_only": read_only,
+    "two_runs": two_runs,
+    "clocks": clocks,
+}
+COUNTS = {"mutations": 10_000, "kills": 50}
+
+
+def _tell(line: str) -> None:
+    print(f"{datetime.now(UTC):%H:%M:%S} {line}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Run all parts, or those that are named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
+    parser.add_argument("--count", type=int, help="cases or kills, in place of the part's own")
+    asked = parser.parse_args()
+    record: dict[str, Any] = {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "machine": f"{processor()}, {len(os.sched_getaffinity(0))} cores",
+        "python": platform.python_version(),
+        "breadth": __version__,
+    }
+    for name in asked.parts:
+        _tell(f"{name} …")
+        start = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="soak-") as scratch:
+            record[name] = PARTS[name](Path(scratch), asked.count or COUNTS.get(name, 0))
+        record[name]["seconds"] = round(time.monotonic() - start)
+        _tell(f"{name}: {json.dumps(record[name])}")
+    print(json.dumps(record, indent=1))
+    sys.exit(any(record[name]["faults"] for name in asked.parts))
+
+
+if __name__ == "__main__":
+    main()
