@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Clusters of dask-jobqueue by kind of executor.
 _QUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster"}
+#: Seconds between two looks at whether jobs have ended.
+_LOOK = 15.0
 #: What numeric libraries read when they load.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -147,15 +150,18 @@ def open_cluster(
                     _cluster(asked, workers, threads, environment, options)
                 )
                 client = opened.enter_context(Client(cluster, timeout=asked.timeout))
+                if asked.kind in _QUEUES:
+                    opened.enter_context(_jobs(cluster, workers))
         except (OSError, TimeoutError) as error:
             where = asked.address or asked.kind
             raise ConfigurationError(
                 f"No Dask scheduler answers at {where} within {asked.timeout:g} s ({error}). Start "
                 "it, or mend executor.address."
             ) from None
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             raise ConfigurationError(
-                f"executor.options do not fit kind {asked.kind}: {error}."
+                f"No cluster of kind {asked.kind} can be had with executor.options "
+                f"{asked.options}: {_cause(error)}."
             ) from None
         client.run(check_sees, root, token)
         deaths = 1 + int(client.run_on_scheduler(_allowed_failures))
@@ -178,6 +184,12 @@ def _cluster(
         return LocalCluster(n_workers=workers, **{**common, **resources, **options})
     import dask_jobqueue
 
+    made = getattr(dask_jobqueue, _QUEUES[asked.kind])
+    if shutil.which(made.job_cls.submit_command.split()[0]) is None:
+        raise ConfigurationError(
+            f"executor.kind {asked.kind} submits jobs by {made.job_cls.submit_command}, which is "
+            "not on this machine. Start the sweep where it is, or choose another kind."
+        )
     lines = [f"export {name}={value}" for name, value in environment.items()]
     extra = ["--nthreads", "1"]
     if asked.gpus:
@@ -185,9 +197,29 @@ def _cluster(
     given: dict[str, Any] = {"cores": threads, "processes": 1, "memory": "4GB"} | options
     given["job_script_prologue"] = [*lines, *given.get("job_script_prologue", ())]
     given["worker_extra_args"] = [*extra, *given.get("worker_extra_args", ())]
-    cluster = getattr(dask_jobqueue, _QUEUES[asked.kind])(**given)
+    return made(**given)
+
+
+@contextmanager
+def _jobs(cluster: Any, workers: int | None) -> Iterator[None]:
+    """Submit a job for each worker, and another whenever one has ended, by its time limit say."""
+
+    async def submitted() -> None:
+        await cluster
+
     cluster.scale(workers)
-    return cluster
+    cluster.sync(submitted)  # raises what the queue refuses
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(_LOOK):
+            cluster.scale(workers)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 def _options(asked: ExecutorSection) -> dict[str, Any]:
@@ -198,6 +230,11 @@ def _options(asked: ExecutorSection) -> dict[str, Any]:
 
         options["security"] = Security(**options["security"])
     return options
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return the first of the errors that led to one."""
+    return error if error.__cause__ is None else _cause(error.__cause__)
 
 
 def _allowed_failures(dask_scheduler: Any) -> int:

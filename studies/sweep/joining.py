@@ -49,8 +49,8 @@ def joined(
 ) -> xr.Dataset:
     """Return Datasets of one shape as one.
 
-    What is equal in all points stays as it is; what differs gets the dimensions of the sweep in
-    front of its own. Variables that some points lack are left out, and named in ``left_out``.
+    Variables get the dimensions of the sweep in front of their own, coordinates only where they
+    differ between points. Variables that some points lack are left out, and named in ``left_out``.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def joined(
             left_out.append(name)
             continue
         found = [one.variables[name] for one in results]
-        if all(found[0].equals(other) for other in found[1:]):
+        if name in first.coords and all(found[0].equals(other) for other in found[1:]):
             variables[name] = found[0]
             continue
         kind = np.result_type(*(v.dtype for v in found))
@@ -78,8 +78,7 @@ def joined(
         for place, one in zip(places, found, strict=True):
             values[place] = one.values
         variables[name] = xr.Variable((*along, *found[0].dims), values, found[0].attrs)
-    coordinates = {name for name in names if name in first.coords}
-    made = xr.Dataset(variables).set_coords([n for n in coordinates if n in variables])
+    made = xr.Dataset(variables).set_coords([n for n in variables if n in first.coords])
     for dimension, keys in along.items():
         for key, choices in keys.items():
             made = made.assign_coords({key: (dimension, _labels(choices))})

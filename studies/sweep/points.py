@@ -79,11 +79,13 @@ def sweep_points(plan: SweepPlan) -> list[Point]:
         overrides = [*base, *(_override(key, value) for key, value in values.items())]
         asked = study.load(preset=plan.preset, overrides=overrides)
         name = _name(values, along, place)
-        twin = seen.setdefault(canonical(asked.model_dump(mode="json")), name)
-        if twin != name:
+        content = canonical(asked.model_dump(mode="json"))
+        if content in seen:
             raise ConfigurationError(
-                f"The points {twin} and {name} ask for the same study. Leave one of them out."
+                f"The points {seen[content]} and {name} ask for the same study. Leave one of them "
+                "out."
             )
+        seen[content] = name
         points.append(Point(name, values, place, asked))
     if len({point.name for point in points}) < len(points):
         points = [Point(f"point-{i:04d}", p.values, p.place, p.asked) for i, p in enumerate(points)]
