@@ -142,15 +142,20 @@ def next_labels(
         weights=weights,
         most_new=len(fresh),
     )
-    new = np.array([], dtype=np.int64)
-    if growth.n_new_molecules:
-        of_new = rows[~known[offered.molecule[rows]]]
-        new = choose_molecules(
-            offered, of_new, by["molecules"], growth.n_new_molecules, reading, present
-        )
+    old = np.flatnonzero(known & (available > 0))
+    of_new = rows[~known[offered.molecule[rows]]]
+    new, wanted = np.array([], dtype=np.int64), growth.n_new_molecules
+    if not wanted and available[old].sum() < add:
+        wanted = min(1, len(fresh))
+    while wanted:
+        new = choose_molecules(offered, of_new, by["molecules"], wanted, reading, present)
+        short = add - int(available[new].sum() + available[old].sum())
+        if short <= 0 or wanted == len(fresh):
+            break
+        # The chosen ones have too few conformers to take all labels: more molecules then.
+        wanted = min(len(fresh), wanted + -(-short // int(available.max())))
     taken = _level(have=np.zeros(len(new), int), room=available[new], total=growth.new_conformers)
     left = add - int(taken.sum())
-    old = np.flatnonzero(known & (available > 0))
     more = _level(have=_counts(offered, present)[old], room=available[old], total=left)
     # Where molecules that are there have no candidates left, new ones have more each.
     taken += _level(have=taken, room=available[new] - taken, total=left - int(more.sum()))
