@@ -94,8 +94,8 @@ def parse(name: str, smiles: str) -> Any:
     """Return the RDKit molecule of a SMILES; raise `DataError` if there is none."""
     if len(smiles) > LONGEST:
         raise DataError(
-            f"{name}: a SMILES of {len(smiles):,} characters is longer than any molecule that could "
-            f"be labelled (at most {LONGEST:,})."
+            f"{name}: a SMILES of {len(smiles):,} characters is no molecule to be labelled; "
+            f"at most {LONGEST:,} are read."
         )
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(smiles)

@@ -115,7 +115,7 @@ def options(overrides: Sequence[str]) -> dict[str, Any]:
             raise ConfigurationError(
                 f"{override!r} is not of the form KEY=VALUE, such as training.updates=500."
             )
-        nested: Any = _loaded(value, repr(override))
+        nested: Any = _loaded(value, reprlib.repr(override))
         for part in reversed(key.strip().split(".")):
             nested = {part: nested}
         _merge(content, nested)

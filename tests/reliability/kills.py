@@ -42,6 +42,7 @@ class Killing:
     kept: dict[Path, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    starts: int = 0
 
     def start(self, when: Callable[[float], bool] = lambda passed: False, victim: str = "") -> bool:
         """Run the command; kill it once ``when(seconds passed)``. Say whether it ended by itself.
@@ -80,6 +81,7 @@ class Killing:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         self.seconds = time.monotonic() - began
+        self.starts += 1
         self._look(there, process.returncode, said, victim)
         # A sweep outlives a worker, and may end well.
         return (ended or victim == "worker") and process.returncode == 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import subprocess
@@ -17,6 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,50 +42,74 @@ set:
   fixed_molecules: null
 over: {seed: [0, 1]}
 """
-#: Mean seconds from a start to its kill.
-MOMENT = 20.0
+#: Mean seconds from a start, or from its first unit, to its kill.
+MOMENT = 12.0
+#: Sweeps that are killed side by side.
+AT_ONCE = 3
 
 
-def kills(scratch: Path, count: int) -> dict[str, Any]:
+def kills(scratch: Path, count: int, undisturbed: Path | None = None) -> dict[str, Any]:
     """Kill sweeps at `count` random moments, and compare what they end with."""
-    plan, log = scratch / "plan.yaml", scratch / "log"
+    plan = scratch / "plan.yaml"
     plan.write_text(PLAN)
+    whole, faults, seconds = undisturbed, [], None
+    if whole is None:
+        whole = scratch / "whole"
+        run = Killing(("sweep", str(plan), "--out", str(whole)), whole, scratch / "log")
+        faults += run.faults if run.start() else ["the undisturbed run failed", *run.faults]
+        seconds = round(run.seconds, 1)
+    shares = [count // AT_ONCE + (i < count % AT_ONCE) for i in range(AT_ONCE)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        made = [
+            pool.submit(_killed, scratch, plan, whole, share, i) for i, share in enumerate(shares)
+        ]
+        runs = [one for future in made for one in future.result()]
+    victims = sum((run.victims for run in runs), Counter[str]())
+    return {
+        "kills": sum(victims.values()),
+        "victims": dict(victims),
+        "sweeps": len(runs),
+        "starts": sum(run.starts for run in runs),
+        "units_of_a_sweep": len(list((whole / "units").iterdir())),
+        "seconds_undisturbed": seconds,
+        "faults": faults + [fault for run in runs for fault in run.faults],
+    }
 
-    def command(out: Path) -> tuple[str, ...]:
-        return ("sweep", str(plan), "--out", str(out), "--workers", "2")
 
-    whole = scratch / "whole"
-    undisturbed = Killing(command(whole), whole, log)
-    if not undisturbed.start():
-        return {"faults": ["the undisturbed run failed", *undisturbed.faults]}
-    random = generator(0, "kills")
-    victims: Counter[str] = Counter()
-    faults, starts, sweeps = list(undisturbed.faults), 0, 0
-    while sum(victims.values()) < count:
-        out = scratch / f"torn-{sweeps}"
-        run, ended = Killing(command(out), out, log), False
-        while not ended:
-            left = sum(victims.values()) + sum(run.victims.values()) < count
-            moment = float(random.exponential(MOMENT)) if left else float("inf")
-            victim = ("run", "all", "worker")[int(random.integers(3))]
-            ended = run.start(lambda passed, moment=moment: passed > moment, victim)
-            starts += 1
-            _tell(f"kills {sum(victims.values()) + sum(run.victims.values())}, faults {run.faults}")
-            if run.faults:
-                break
-        victims += run.victims
-        sweeps += 1
-        faults += run.faults or [f"{name} differs" for name in differences(whole, out)]
+def _killed(scratch: Path, plan: Path, whole: Path, count: int, number: int) -> list[Killing]:
+    """Run sweeps until `count` kills are made and the last has ended; return what was seen."""
+    random = generator(0, "kills", number)
+    runs: list[Killing] = []
+    while sum(sum(run.victims.values()) for run in runs) < count:
+        out = scratch / f"torn-{number}-{len(runs)}"
+        log = scratch / f"log-{number}"
+        workers = str(1 + number % 2)
+        run = Killing(("sweep", str(plan), "--out", str(out), "--workers", workers), out, log)
+        runs.append(run)
+        ended = False
+        while not ended and not run.faults:
+            left = sum(sum(one.victims.values()) for one in runs) < count
+            # From the start, or from the first unit, before which nothing is at work.
+            at_work = random.random() < 0.8
+            moment = float(random.exponential(MOMENT)) if left else math.inf
+            first: list[float] = []
+
+            def due(
+                passed: float, log: Path = log, first: list[float] = first,
+                at_work: bool = at_work, moment: float = moment,
+            ) -> bool:  # fmt: skip
+                if at_work and not first and log.stat().st_size:
+                    first.append(passed)
+                return passed - (first[0] if first else 0.0) > moment and (
+                    not at_work or bool(first)
+                )
+
+            ended = run.start(due, ("run", "all", "worker")[int(random.integers(3))])
+            _tell(f"runner {number}: {dict(run.victims)}, {len(run.kept)} units, {run.faults}")
+        run.faults += [] if run.faults else [f"{x} differs" for x in differences(whole, out)]
         if run.faults:
             break
-    return {
-        "kills": dict(victims),
-        "starts": starts,
-        "sweeps": sweeps,
-        "units_of_a_sweep": len(undisturbed.kept),
-        "seconds_undisturbed": round(undisturbed.seconds, 1),
-        "faults": faults,
-    }
+    return runs
 
 
 def mutations(scratch: Path, count: int) -> dict[str, Any]:
@@ -172,7 +198,7 @@ def bombs(scratch: Path, count: int) -> dict[str, Any]:
     return {"files": tried, "faults": faults}
 
 
-PARTS: dict[str, Callable[[Path, int], dict[str, Any]]] = {
+PARTS: dict[str, Callable[..., dict[str, Any]]] = {
     "bombs": bombs,
     "mutations": mutations,
     "kills": kills,
@@ -193,6 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
     parser.add_argument("--count", type=int, help="cases or kills, in place of the part's own")
+    parser.add_argument("--undisturbed", type=Path, help="folder of a finished sweep of the plan")
     asked = parser.parse_args()
     record: dict[str, Any] = {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
@@ -204,7 +231,8 @@ def main() -> None:
         _tell(f"{name} …")
         start = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="soak-") as scratch:
-            record[name] = PARTS[name](Path(scratch), asked.count or COUNTS.get(name, 0))
+            more = {"undisturbed": asked.undisturbed} if name == "kills" else {}
+            record[name] = PARTS[name](Path(scratch), asked.count or COUNTS.get(name, 0), **more)
         record[name]["seconds"] = round(time.monotonic() - start)
         _tell(f"{name}: {json.dumps(record[name])}")
     print(json.dumps(record, indent=1))
