@@ -75,7 +75,8 @@ def measures(
             for place, name_of_set in enumerate(sets):
                 names = results["measure"].values[chosen]
                 ends = bounds[:, place]
-                tell(axes, name_of_set, name_of_set, names, value=rho[:, place], bounds=ends)
+                of = rho[:, place]
+                tell(axes, name_of_set, name_of_set, names, value=of, bounds=ends, value_label="ρ")
             axes.set_xticks(
                 range(len(sets)),
                 sets,

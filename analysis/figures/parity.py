@@ -82,7 +82,7 @@ def parity(
     size = 4.5 if narrow else 6.0
     with styled():
         figure = new_figure(column, 3.5 if column == "single" else 3.7, figure)
-        shape = (1, 2 * len(points)) if on_slide() and not narrow else (2, len(points))
+        shape = (1, 2 * len(points)) if on_slide() and len(points) < 3 else (2, len(points))
         panels = figure.subplots(*shape, squeeze=False).reshape(2, len(points))
         for row, (key, quantity, unit, small_unit) in enumerate(_ROWS):
             extent = max(np.abs(np.concatenate(p[key])).max(initial=0.0) for p in points)

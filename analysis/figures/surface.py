@@ -64,7 +64,8 @@ def error_surface(
         Where to draw; by default in a new one.
     """
     shown = [test_set]
-    if column == "double" and test_set != _KNOWN and _cells(results, _KNOWN).size:
+    others = {str(name) for name in results["test_set"].values} - {test_set}
+    if column == "double" and _KNOWN in others and _cells(results, _KNOWN).size:
         shown.append(_KNOWN)
     with styled():
         figure = new_figure(column, 2.9 if column == "single" else 3.1, figure)

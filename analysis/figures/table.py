@@ -28,6 +28,7 @@ def tell(
     x_bounds: Values = None,
     value: Values = None,
     value_label: str = "",
+    y_label: str = "",
     kind: Values = "",
     panel: str = "",
 ) -> None:
@@ -46,6 +47,8 @@ def tell(
         What a colour or a number in a cell shows.
     value_label : str
         Its name and unit.
+    y_label : str
+        What y is, where the label of the axis tells something else.
     kind : str or array of str
         What a mark is, where a series has several: mean, replicate 0, baseline, …
     panel : str
@@ -62,7 +65,7 @@ def tell(
     for cells in zip(*np.broadcast_arrays(*columns), strict=True):
         row = dict(zip(given, cells, strict=True))
         if not any(_missing(row[name]) for name in needed):
-            rows.append({"panel": panel, **row, "value_label": value_label})
+            rows.append({"panel": panel, **row, "value_label": value_label, "y_label": y_label})
 
 
 def tell_histogram(axes: Axes, series: str, counts: Values, edges: Values, kind: str = "") -> None:
@@ -93,6 +96,7 @@ def table(figure: Figure) -> list[dict[str, Any]]:
         labels = {"x_label": _label(axes, "x"), "y_label": _label(axes, "y")}
         for row in _NOTED[axes]:
             full = {**row, **labels, "panel": row["panel"] or name}
+            full["y_label"] = row["y_label"] or labels["y_label"]
             rows.append({k: "" if _missing(full[k]) else full[k] for k in (*COLUMNS, *_LABELS)})
     kept = [k for k in (*COLUMNS, *_LABELS) if k in COLUMNS[:7] or any(r[k] != "" for r in rows)]
     return [{k: row[k] for k in kept} for row in rows]

@@ -1,9 +1,14 @@
 """SYNTHETIC data in the layouts of a study: made up, with a trade-off put in by hand."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
 
+from breadth.analysis.figures.table import table
 from breadth.analysis.tradeoff.predictions import CELL
 
 TEST_SETS = (
@@ -176,3 +181,64 @@ def by_selector() -> xr.Dataset:
     from breadth.analysis import measure_errors
 
     return measure_errors(synthetic_predictions(designs=SELECTORS), n_resamples=200)
+
+
+def _drawn(figure: Figure) -> np.ndarray:
+    """All numbers of the marks, lines, bars, cells and annotated texts of a figure."""
+    found: list[np.ndarray] = []
+    for axes in figure.axes:
+        found += [np.ravel(line.get_xydata()) for line in axes.lines]
+        for collection in axes.collections:
+            found += [np.ravel(path.vertices) for path in collection.get_paths()]
+            found.append(np.ravel(np.ma.filled(collection.get_offsets(), np.nan)))
+            if collection.get_array() is not None:
+                found.append(np.ravel(np.ma.filled(collection.get_array(), np.nan)))
+        for patch in axes.patches:
+            path = patch.get_patch_transform().transform_path(patch.get_path())
+            found.append(np.ravel(path.vertices))
+            if isinstance(patch, StepPatch):
+                found += [np.ravel(patch.get_data().values), np.ravel(patch.get_data().edges)]
+        found += [np.ravel(image.get_array()) for image in axes.images]
+    return np.unique(np.concatenate([np.asarray(f, dtype=float) for f in found]))
+
+
+def _marks(figure: Figure) -> np.ndarray:
+    """Points (x, y) of all marks that stand in data units within their panels."""
+    marked = [
+        np.asarray(line.get_xydata(), dtype=float)
+        for axes in figure.axes
+        for line in axes.lines
+        if line.get_marker() not in ("None", "", None, "|") and line.get_clip_on()
+        if line.get_transform() == axes.transData
+    ]
+    points = np.concatenate(marked or [np.empty((0, 2))])
+    return points[np.isfinite(points).all(axis=1)]
+
+
+def _among(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Say of each value whether it is among those known, but for rounding."""
+    place = np.searchsorted(known, values).clip(1, len(known) - 1)
+    off = np.minimum(np.abs(known[place] - values), np.abs(known[place - 1] - values))
+    return off <= 1e-6 * np.maximum(np.abs(values), 1e-3)
+
+
+@pytest.fixture(scope="session")
+def tells_what_it_draws() -> Callable[[Figure], None]:
+    """Check that the numbers of a figure's table are drawn, and that all marks are in the table."""
+
+    def check(figure: Figure) -> None:
+        rows = table(figure)
+        told = {
+            axis: np.array([r[axis] for r in rows if not isinstance(r.get(axis, ""), str)], float)
+            for axis in ("x", "y", "value")
+        }
+        named = any(isinstance(r["y"], str) and r["y"] for r in rows)  # then x is what is measured
+        drawn = _drawn(figure)
+        assert _among(told["y"], drawn).all()
+        assert not named or _among(told["x"], drawn).all()
+        known = np.unique(np.concatenate(list(told.values())))
+        assert known.size
+        # Marks are set apart along the other axis, so that one of both numbers is the table's.
+        assert np.array([_among(x, known) for x in _marks(figure).T]).any(axis=0).all()
+
+    return check

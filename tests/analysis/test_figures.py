@@ -46,14 +46,6 @@ def test_columns(results: xr.Dataset, column: style.Column) -> None:
     assert len(text) == {"single": 1, "double": 2}[column]
 
 
-def test_equal_figures_are_equal_files(results: xr.Dataset, tmp_path: Path) -> None:
-    one, two = (
-        figures.save(figures.diversity_map(results), tmp_path / name / "map") for name in "ab"
-    )
-    for a, b in zip(one, two, strict=True):
-        assert a.read_bytes() == b.read_bytes()
-
-
 def test_hollow_marks_are_the_undertrained(results: xr.Dataset) -> None:
     changed = results.copy(deep=True)
     changed["undertrained"][:] = False

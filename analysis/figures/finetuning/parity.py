@@ -46,12 +46,14 @@ def force_parity(
     test_run : str
         What a title calls the frames.
     column : {'single', 'double'}
-        Single column shows the universal model and the last of the arms given; double, all.
+        Single column, and a slide, show the universal model and the last of the arms given;
+        double, all.
     figure : Figure or SubFigure, optional
         Where to draw; by default in a new one.
     """
     names = [name for name in arms_in_order(list(points)) if points[name]]
-    shown = names if column == "double" else [names[0], names[-1]][: len(names)]
+    every = column == "double" and not on_slide()
+    shown = names if every else [names[0], names[-1]][: len(names)]
     elements = sorted({z for name in shown for z in points[name]})
     with styled():
         height = 1.25 if column == "single" else 1.2

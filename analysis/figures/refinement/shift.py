@@ -22,7 +22,6 @@ from ..style import (
     Column,
     log_axis,
     new_figure,
-    on_slide,
     panel_letters,
     pt,
     stacked,
@@ -171,7 +170,7 @@ def _grid(
 
 
 def _beside(n: int, column: Column) -> int:
-    return 1 if stacked(column) else min(n, 3 if on_slide() else 2)
+    return 1 if stacked(column) else min(n, 2)
 
 
 def _label_rows(panels: list[list[Axes]], column: Column) -> None:

@@ -74,7 +74,17 @@ def surfaces(
                 axes.contour(x, y, energy.T, levels=levels, colors="white", linewidths=pt(0.3))
                 label = "reference" if name == "reference" else method_look(name)[0]
                 across, along = np.meshgrid(x, y, indexing="ij")
-                tell(axes, label, across, along, value=energy, value_label=_ENERGY, panel=system)
+                second = "Displacement along the second eigenvector (Å)"
+                tell(
+                    axes,
+                    label,
+                    across,
+                    along,
+                    value=energy,
+                    value_label=_ENERGY,
+                    y_label=second,
+                    panel=str(system),
+                )
                 axes.set_box_aspect(1)
                 axes.set(xticks=_ticks(x), yticks=_ticks(y))
                 axes.tick_params(labelsize=type_size(6))

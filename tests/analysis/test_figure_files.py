@@ -1,0 +1,104 @@
+"""Files of figures: their numbers, equal bytes, slides, and figures put together."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from breadth.analysis import figures
+from breadth.analysis.figures import style
+from breadth.analysis.figures.files import save
+from breadth.analysis.figures.table import table
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_table_beside_a_figure_holds_the_results(results: xr.Dataset, tmp_path: Path) -> None:
+    drawn = figures.error_against_molecules(results)
+    picture, path = save(drawn, tmp_path / "figure", formats=["svg"])
+    assert (picture.name, path.name) == ("figure.svg", "figure.csv")
+    rows = _rows(path)
+    assert {row["y_label"] for row in rows} == {"Force MAE (meV/Å)"}
+    designs = results.isel(design=results["experiment"].values == "fixed_budget")
+    found = {(r["series"], r["kind"].split(",")[0], r["x"]): r for r in rows}
+    for t, name in enumerate(results["test_set"].values):
+        for d, molecules in enumerate(designs["n_molecules"].values):
+            series, x = str(name).replace("_", " "), str(molecules)
+            errors = designs["force_mae"].values[d, :, t] * 1000
+            mean = found[series, "mean", x]
+            assert float(mean["y"]) == pytest.approx(np.mean(errors), rel=1e-9)
+            ends = designs["force_mae_interval"].values[d, t] * 1000
+            assert [float(mean[n]) for n in ("lower", "upper")] == pytest.approx(ends, rel=1e-9)
+            each = [float(found[series, f"replicate {r}", x]["y"]) for r in range(len(errors))]
+            assert each == pytest.approx(errors, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "draw", [figures.error_against_conformers, figures.diversity_map, figures.error_surface]
+)
+def test_figures_tell_what_they_draw(draw, results, tells_what_it_draws) -> None:
+    tells_what_it_draws(draw(results, column="double"))
+
+
+def test_pools_and_curves_tell_what_they_draw(results, pool, curves, tells_what_it_draws) -> None:
+    tells_what_it_draws(figures.pool(pool))
+    tells_what_it_draws(figures.training_curves(results, curves))
+
+
+def test_what_is_not_known_is_no_row(results: xr.Dataset) -> None:
+    few = results.copy(deep=True)
+    few["force_mae"][:, :, 3] = np.nan
+    told = {row["series"] for row in table(figures.error_against_molecules(few))}
+    assert "unseen molecules" not in told
+    assert "unseen scaffolds" in told
+
+
+def test_equal_figures_are_equal_files_in_every_format(results: xr.Dataset, tmp_path: Path) -> None:
+    one, two = (
+        save(
+            figures.error_against_conformers(results),
+            tmp_path / name / "figure",
+            formats=["pdf", "png", "svg"],
+        )
+        for name in "ab"
+    )
+    assert [path.suffix for path in one] == [".pdf", ".png", ".svg", ".csv"]
+    assert [a.read_bytes() for a in one] == [b.read_bytes() for b in two]
+
+
+@pytest.mark.parametrize("column", ["single", "double"])
+def test_a_slide_is_wide_and_its_type_large(results: xr.Dataset, column: style.Column) -> None:
+    with figures.using("talk"):
+        slide = figures.error_against_molecules(results, column=column)
+    paper = figures.error_against_molecules(results, column=column)
+    assert slide.get_size_inches() == pytest.approx([13.333, 7.5])
+    assert len(slide.axes) == len(paper.axes)
+    slide.draw_without_rendering()
+    sizes = [t.get_fontsize() for t in slide.findobj(Text) if t.get_text() and t.get_visible()]
+    assert min(sizes) >= style.LEAST_TYPE
+    strokes = [min(line.get_linewidth() for line in f.axes[0].lines) for f in (slide, paper)]
+    assert strokes[0] > 1.6 * strokes[1]
+
+
+def test_figures_are_drawn_into_parts_of_another(results: xr.Dataset, pool: xr.Dataset) -> None:
+    whole = Figure(figsize=(7.0, 6.0), layout="constrained")
+    left, right = whole.subfigures(1, 2)
+    assert figures.error_against_molecules(results, figure=left) is left
+    figures.pool(pool, figure=right)
+    alone = table(figures.error_against_molecules(results))
+    assert table(left) == alone
+    assert len(left.axes) == 1
+    assert len(right.axes) == 6
+    whole.draw_without_rendering()
+    # Ticks keep the look of the figure although they are made outside its style.
+    assert left.axes[0].get_xticklabels()[0].get_fontsize() == 7
+    inside = left.axes[0].get_tightbbox()
+    assert inside.x0 >= left.bbox.x0 - 1
+    assert inside.x1 <= left.bbox.x1 + 1
