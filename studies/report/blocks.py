@@ -157,16 +157,24 @@ class Table:
 
     @property
     def reach(self) -> float:
-        """Half the width of the scale on which differences of this table are drawn."""
-        ends = [
+        """Half the width of the scale on which differences of this table are drawn.
+
+        One interval of ten may be cut: else a single wide one would hide all others.
+        """
+        ends = sorted(
             abs(end)
             for row in self.rows
             for cell in row
             if isinstance(cell, Change)
             for end in (cell.value, cell.lower, cell.upper)
             if math.isfinite(end)
-        ]
-        return max(ends, default=1.0) or 1.0
+        )
+        return 1.1 * ends[int(0.9 * (len(ends) - 1))] or 1.0 if ends else 1.0
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many differences stand beside each other that each is drawn below itself."""
+        return any(sum(isinstance(cell, Change) for cell in row) > 2 for row in self.rows)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def aside_blocks(run: Run) -> list[Block]:
     ]
 
 
-def _levels(told: Mapping[str, Any]) -> Table:
+def _levels(told: Mapping[str, Any]) -> Block:
     rows = []
     for name, level in told["levels"].items():
         norms = level["force_norm_range"]
@@ -92,6 +92,8 @@ def _levels(told: Mapping[str, Any]) -> Table:
                 ", ".join(level["reference_energies"]) or "none",
             )
         )
+    if not rows:
+        return Text("It has no labels.")
     columns = (
         "level of theory",
         "energies",
@@ -104,20 +106,27 @@ def _levels(told: Mapping[str, Any]) -> Table:
 
 
 def _audit(data: ConformerSet) -> list[Block]:
-    """Return the verdicts of the audit, on a part of what is very large."""
-    part = data
+    """Return what the audit found, and what passed it; of a part of what is very large."""
+    part, which = data, ""
     if len(data) > AUDITED:
         part = data.select(np.sort(ordering("report", data.id)[:AUDITED]))
+        which = f", of {AUDITED:,} conformers drawn by their ids"
+    entries = audit(part)
+    passed = [words(e["check"]) for e in entries if e["passed"]]
     rows = []
-    for entry in audit(part):
-        verdict = {True: "ok", None: "not judged"}.get(entry["passed"], f"{entry['count']:,} found")
+    for entry in entries:
+        if entry["passed"]:
+            continue
+        count = "not judged" if entry["passed"] is None else f"{entry['count']:,}"
         worst = "; ".join(f"{one['record']}: {one['what']}" for one in entry["worst"][:1])
         rows.append(
-            (words(entry["check"]), verdict, worst or entry["note"], number(entry["n_checked"]))
+            (words(entry["check"]), worst or entry["note"] or "–", count, f"{entry['n_checked']:,}")
         )
-    which = f" of {AUDITED:,} conformers drawn by the seed" if part is not data else ""
-    columns = ("check", "verdict", "the worst record, or what to know", "judged")
-    return [Table(columns, rows, f"Audit{which}", words=3)]
+    blocks: list[Block] = [Text(f"The audit{which} passed: {', '.join(passed) or 'nothing'}.")]
+    if rows:
+        columns = ("check", "the worst record, or why", "found", "judged")
+        blocks.append(Table(columns, rows, f"What the audit did not pass{which}", words=2))
+    return blocks
 
 
 def _spread(spread: Mapping[str, float] | None) -> str:

@@ -82,7 +82,8 @@ def glance(run: Run, results: xr.Dataset) -> list[Block]:
         told.append(
             Text(
                 f"Of {len(known)} paired differences between the ways’ last models, {apart} "
-                f"{'leave' if apart != 1 else 'leaves'} zero outside its 95 % interval"
+                f"{'leaves zero outside its' if apart == 1 else 'leave zero outside their'} 95 % "
+                f"interval{'' if apart == 1 else 's'}"
                 f"{'; by chance alone about one in twenty would' if apart else ''}.",
                 "lead",
             )
@@ -101,6 +102,22 @@ def glance(run: Run, results: xr.Dataset) -> list[Block]:
             )
         )
     return told
+
+
+def headline(run: Run, results: xr.Dataset) -> dict[str, dict[str, Cell]]:
+    """Return the force MAE of the universal potential and of each way's last models."""
+    rows = _models(run, results)
+    found: dict[str, dict[str, Cell]] = {}
+    last = max(r["iteration"] for r in rows)
+    for test_run in ("own", "independent", "other_arms"):
+        cells: dict[str, Cell] = {
+            words(r["arm"]): _value(r, "force_mae", _MILLI)
+            for r in rows
+            if r["test_run"] == test_run and r["iteration"] in (0, last)
+        }
+        if cells:
+            found[f"Force MAE on {_tested(test_run)}, last models, meV/Å"] = cells
+    return found
 
 
 def data_section(run: Run, results: xr.Dataset, gallery: Gallery) -> Section:

@@ -83,10 +83,8 @@ def _sessions(run: Run) -> str:
 
 def _seeds(run: Run) -> list[Block]:
     asked = run.plan["configuration"]
-    facts = [("Root seed", str(asked.get("seed", NOT_RECORDED)))]
-    if "replicates" in asked:
-        facts.append(("Replicates", str(asked["replicates"])))
-    facts.append(("Threads of each worker", str(asked.get("threads", NOT_RECORDED))))
+    names = {"seed": "Root seed", "replicates": "Replicates", "threads": "Threads of each worker"}
+    facts = [(called, str(asked[key])) for key, called in names.items() if key in asked]
     digests = {k: v for k, v in run.plan.items() if k not in ("study", "configuration")}
     facts += [(f"Digest: {words(name)}", str(value)) for name, value in digests.items()]
     note = (

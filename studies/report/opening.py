@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -101,7 +103,7 @@ class Run:
             for folder in folders:
                 path = folder / "aside.json"
                 if path.exists():
-                    reasons.update(str(why).split(":")[0] for _, why in _json(path, list))
+                    reasons.update(str(why).split(":")[0] for _, why in read_json(path, list))
         return dict(reasons.most_common())
 
     def seconds(self) -> dict[str, float | None]:
@@ -110,7 +112,7 @@ class Run:
         for kind, folders in self.units.items():
             told = [folder / RECORD for folder in folders]
             known = all(path.exists() for path in told)
-            found[kind] = sum(_json(path, dict)["seconds"] for path in told) if known else None
+            found[kind] = sum(read_json(path, dict)["seconds"] for path in told) if known else None
         return found
 
     def devices(self) -> list[str]:
@@ -119,7 +121,7 @@ class Run:
         for folders in self.units.values():
             for path in (folder / RECORD for folder in folders):
                 if path.exists():
-                    told = _json(path, dict)
+                    told = read_json(path, dict)
                     found[told["processor"]] += 1
                     if told["accelerator"]:
                         found[told["accelerator"]] += 1
@@ -127,11 +129,22 @@ class Run:
 
     def json_of(self, path: Path) -> dict[str, Any]:
         """Return what a JSON file of the run holds, nothing where there is none."""
-        return _json(path, dict) if path.exists() else {}
+        return read_json(path, dict) if path.exists() else {}
+
+    @contextmanager
+    def reading(self, path: Path) -> Iterator[None]:
+        """Name a file whose content is not what it should be."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                f"{path} is damaged, or of another version of breadth ({type(error).__name__}: "
+                f"{error})."
+            ) from None
 
     def unit_parameters(self, kind: str) -> list[dict[str, Any]]:
         """Return the parameters of the finished units of a kind."""
-        return [_json(f / "unit.json", dict)["parameters"] for f in self.units.get(kind, [])]
+        return [read_json(f / "unit.json", dict)["parameters"] for f in self.units.get(kind, [])]
 
 
 def open_run(root: Path) -> Run:
@@ -149,14 +162,20 @@ def open_run(root: Path) -> Run:
     return Run(
         root=root,
         study=study,
-        plan=_json(root / PLAN, dict),
-        finished=_json(finished, dict) if finished.exists() else None,
+        plan=read_json(root / PLAN, dict),
+        finished=read_json(finished, dict) if finished.exists() else None,
         sessions=sessions(root),
     )
 
 
-def _json(path: Path, kind: type) -> Any:
-    """Return what a file of a run holds."""
+def read_json(path: Path, kind: type) -> Any:
+    """Return what a JSON file of a run holds.
+
+    Raises
+    ------
+    DataError
+        If it is damaged, or holds something else than that kind.
+    """
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:

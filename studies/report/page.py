@@ -56,8 +56,8 @@ def drawn(change: Change, reach: float) -> dict[str, float]:
     """
 
     def place(value: float) -> float:
-        room = _WIDTH / 2 - 4
-        return round(_WIDTH / 2 + room * max(-1.0, min(1.0, value / reach)), 2)
+        # What lies beyond the scale runs into its edge.
+        return round(_WIDTH / 2 * (1 + max(-1.0, min(1.0, value / reach))), 2)
 
     known = math.isfinite(change.value)
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import Any
 
@@ -35,11 +35,12 @@ _NAMES = {
 }
 
 
-def references_section(run: Run) -> Section:
-    """Return the BibTeX of all that a run used, in the order of the bundled file."""
-    wanted = set(cited(run))
+def references_section(runs: Sequence[Run]) -> Section:
+    """Return the BibTeX of all that runs used, in the order of the bundled file."""
+    wanted = {key for run in runs for key in cited(run)}
     entries = [text for key, text in entries_by_key().items() if key in wanted]
-    version = run.sessions[-1]["versions"]["breadth"] if run.sessions else None
+    told = [run.sessions[-1]["versions"]["breadth"] for run in runs if run.sessions]
+    version = told[-1] if told else None
     text = "\n\n".join(entries)
     line = "  version = {VERSION},\n"
     text = text.replace(line, line.replace("VERSION", version) if version else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -89,6 +90,17 @@ def glance(run: Run, results: xr.Dataset) -> list[Block]:
     return told
 
 
+def headline(run: Run, results: xr.Dataset) -> dict[str, dict[str, Cell]]:
+    """Return what test-time training wins in every group."""
+    groups = results["group"].values.astype(str)
+    errors = {_group(g): _error(results, g, "none") or "–" for g in groups}
+    found: dict[str, dict[str, Cell]] = {"Force MAE without refinement, meV/Å": {**errors}}
+    if "test_time" in results["method"].values:
+        gains = {_group(g): _gain(results, g, "test_time") or "–" for g in groups}
+        found["Won by test-time training, meV/Å"] = {**gains}
+    return found
+
+
 def data_section(run: Run, results: xr.Dataset, gallery: Gallery) -> Section:
     """Return the experiments: their levels, priors, systems, and the sets behind them."""
     experiments = results["experiment"].values.astype(str)
@@ -118,10 +130,8 @@ def data_section(run: Run, results: xr.Dataset, gallery: Gallery) -> Section:
         for k, name in enumerate(results["system"].values)
     ]
     parts = [
-        set_section(f"Set behind {_kind(folder.name)}", folder / "set")
-        for kind in ("pool", "joined", "anchored")
-        for folder in run.units.get(kind, [])
-        if kind != "pool" or not run.units.get("joined")
+        set_section(f"The set of {_experiment(name)}", folder / "set")
+        for name, folder in _sets(run).items()
     ]
     named = ("system", "shift", "experiment", "SMILES", "formula", "structures")
     parts.append(
@@ -272,45 +282,60 @@ def _foreseen(relation: xr.Dataset, gallery: Gallery) -> list[Section]:
     parts: list[Section] = []
     for experiment in relation["experiment"].values.astype(str):
         of = relation.sel(experiment=experiment, target="error")
-        rho = of["relation_rho"].values
-        known = np.flatnonzero(np.isfinite(rho))
-        if not len(known):
-            reasons = of["relation_reason"].values.astype(str).tolist()
-            why = next(filter(None, reasons), "too few systems")
-            blocks: list[Block] = [Text(f"No correlation is told: {why}.")]
+        rho = of["relation_rho"]
+        # Of models of several designs, each has its own correlation.
+        over = [d for d in rho.dims if d != "measure"]
+        middle = rho.median(over).values if over else rho.values
+        known = np.flatnonzero(np.isfinite(middle))
+        if len(known):
+            order = known[np.argsort(-np.abs(middle[known]), kind="stable")]
+            told = _of_designs if over else _of_models
+            blocks: list[Block] = [told(of.isel(measure=order), relation)]
         else:
-            order = known[np.argsort(-np.abs(rho[known]), kind="stable")]
-            rows: list[list[Cell]] = [
-                [
-                    words(of["measure"].values[k]),
-                    *(
-                        change(
-                            float(of[name].values[k]),
-                            of[f"{name}_interval"].values[k].tolist(),
-                            digits=2,
-                            good="",
-                        )
-                        for name in ("relation_rho", "relation_partial_rho")
-                    ),
-                    number(float(of["relation_p_holm"].values[k]), 3),
-                    number(float(of["relation_n_systems"].values[k])),
-                ]
-                for k in order
-            ]
-            columns = ("measure", "ρ with the error", "with covariates held fixed")
-            blocks = [
-                Table(
-                    (*columns, "p (Holm)", "systems"),
-                    rows,
-                    "Spearman’s ρ of each measure of shift with the force error",
-                    "Systems were chosen: what goes with what among them, not what causes what. "
-                    f"Covariates: {relation.attrs.get('relation_covariates', 'none')}.",
-                )
-            ]
+            reasons = of["relation_reason"].values.astype(str).ravel().tolist()
+            why = next(filter(None, reasons), "too few systems")
+            blocks = [Text(f"No correlation is told: {why}.")]
         figures = gallery.take_of(experiment, "foresight", "applicability", "error_against_shift")
         what = f"Could it be foreseen? {_experiment(experiment)}"
         parts.append(Section(what, [*blocks, *figures]))
     return parts
+
+
+_CHOSEN = "Systems were chosen: what goes with what among them, not what causes what."
+
+
+def _of_models(of: xr.Dataset, relation: xr.Dataset) -> Table:
+    rows: list[list[Cell]] = [
+        [
+            words(one["measure"].values),
+            *(
+                change(float(one[name]), one[f"{name}_interval"].values, digits=2, good="")
+                for name in ("relation_rho", "relation_partial_rho")
+            ),
+            number(float(one["relation_p_holm"]), 3),
+            number(float(one["relation_n_systems"])),
+        ]
+        for one in (of.isel(measure=k) for k in range(of.sizes["measure"]))
+    ]
+    columns = ("measure", "ρ with the error", "with covariates held fixed", "p (Holm)", "systems")
+    caption = "Spearman’s ρ of each measure of shift with the force error"
+    covariates = relation.attrs.get("relation_covariates", "none")
+    return Table(columns, rows, caption, f"{_CHOSEN} Covariates: {covariates}.")
+
+
+def _of_designs(of: xr.Dataset, relation: xr.Dataset) -> Table:
+    rows = []
+    for k in range(of.sizes["measure"]):
+        one = of.isel(measure=k)
+        found = one["relation_rho"].values[np.isfinite(one["relation_rho"].values)]
+        ends = bounds((found.min(), found.max()), 2)
+        systems = one["relation_n_systems"].values
+        middle = number(float(np.median(found)), 2)
+        count = bounds((systems.min(), systems.max()))
+        rows.append((words(one["measure"].values), Value(middle, ends), count))
+    columns = ("measure", "ρ with the error: median, lowest to highest design", "systems")
+    caption = "Spearman’s ρ of each measure of shift with the force error, over designs"
+    return Table(columns, rows, caption, _CHOSEN)
 
 
 def warnings(results: xr.Dataset) -> list[Block]:
@@ -337,10 +362,15 @@ def _experiment(name: str) -> str:
     return called.get(name, name)
 
 
-def _kind(name: str) -> str:
-    return {"pool": "the pools", "joined": "an experiment", "anchored": "acetylacetone"}[
-        name.rpartition("-")[0]
-    ]
+def _sets(run: Run) -> dict[str, Path]:
+    """Return the unit behind the data of each experiment."""
+    anchored = run.units.get("anchored", [])
+    inner = {run.json_of(f / "unit.json")["inputs"]["set"] for f in anchored}
+    found = {"pools": run.units.get("pool", [])}
+    found["rmd17"] = [f for f in run.units.get("joined", []) if f.name not in inner]
+    found["acac"] = anchored
+    found["models"] = [f for f in run.units.get("copied", []) if (f / "set").exists()]
+    return {name: folders[0] for name, folders in found.items() if folders}
 
 
 def _method(name: str) -> str:

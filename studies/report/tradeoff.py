@@ -143,6 +143,31 @@ def _sentence(one: Comparison) -> str:
     )
 
 
+def headline(run: Run, results: xr.Dataset) -> dict[str, dict[str, Cell]]:
+    """Return the force MAE of every design on new molecules and on its own."""
+    names = results["test_set"].values.astype(str).tolist()
+    found: dict[str, dict[str, Cell]] = {}
+    for name in ("unseen_molecules", "own_conformers"):
+        if name not in names:
+            continue
+        of = results.sel(test_set=name)
+        found[f"Force MAE on {words(name)}, meV/Å, by molecules × conformations"] = {
+            _named(results, d): Value(
+                number(_MILLI * float(of["force_mae"].mean("replicate")[d])),
+                bounds(of["force_mae_interval"].values[d].tolist(), unit=_MILLI),
+                "*" if bool(of["undertrained"][d]) else "",
+            )
+            for d in _rows(results)
+        }
+    return found
+
+
+def _named(results: xr.Dataset, design: int) -> str:
+    """Return a design's counts, and its selectors where they are not random choice."""
+    by = {str(results[axis].values[design]) for axis in SELECTOR_AXES.values()} - {"random"}
+    return f"{_called(results, design, '')}{''.join(f', {words(name)}' for name in by)}"
+
+
 def data_section(run: Run, results: xr.Dataset, gallery: Gallery) -> Section:
     """Return the pool that the study chose from."""
     pool = run.asked.pool

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import ModuleType
 
 from ...diversity import BreadthError
+from ..plan import study_of
 from ..store import check_folder, replace_file
-from . import finetuning, refinement, tradeoff
+from .advice import advice_section
 from .asked import asked_section, command
 from .blocks import Block, Code, Facts, Report, Section, Table, Text, words
 from .making import costs_of, making_section
@@ -16,13 +16,8 @@ from .opening import Run, open_run
 from .page import report_page
 from .pictures import Gallery
 from .references import references_section
-
-#: What tells of the results of each study.
-_TOLD: dict[str, ModuleType] = {
-    "tradeoff": tradeoff,
-    "refinement": refinement,
-    "finetuning": finetuning,
-}
+from .sweep import sweep_report
+from .telling import TOLD
 
 
 def write_report(run: Path, out: Path | None = None) -> Path:
@@ -44,16 +39,23 @@ def write_report(run: Path, out: Path | None = None) -> Path:
     """
     path = out or run / "report.html"
     check_folder(path.parent)
-    opened = open_run(run)
-    page = report_page(_finished(opened) if opened.finished is not None else _unfinished(opened))
+    page = report_page(report_of(run))
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, page)
     return path
 
 
+def report_of(root: Path) -> Report:
+    """Return the report of a folder: of a sweep, or of a study that is finished or is not."""
+    if study_of(root) == "sweep":
+        return sweep_report(root)
+    run = open_run(root)
+    return _unfinished(run) if run.finished is None else _finished(run)
+
+
 def _finished(run: Run) -> Report:
     """Return the report of a study that has all its results."""
-    told = _TOLD[run.study.name]
+    told = TOLD[run.study.name]
     results = run.results()
     gallery = Gallery(run)
     data = told.data_section(run, results, gallery)
@@ -66,6 +68,7 @@ def _finished(run: Run) -> Report:
         data,
         designs,
         found,
+        *advice_section(run),
     ]
     rest = gallery.rest()
     if rest:
@@ -74,7 +77,7 @@ def _finished(run: Run) -> Report:
     sections += [
         Section("Warnings", warned or [none]),
         making_section(run, costs=costs_of(run, results)),
-        references_section(run),
+        references_section([run]),
     ]
     return Report(told.TITLE, run.name, told.facts(run, results), sections)
 
@@ -105,11 +108,11 @@ def _unfinished(run: Run) -> Report:
         Section("How far it is", blocks),
         asked_section(run),
         making_section(run, costs=[]),
-        references_section(run),
+        references_section([run]),
     ]
     total = sum(done.values())
     facts = [("not finished", "status"), (f"{total:,}", "finished units")]
-    return Report(_TOLD[run.study.name].TITLE, run.name, facts, sections)
+    return Report(TOLD[run.study.name].TITLE, run.name, facts, sections)
 
 
 def _warned(attribute: str) -> list[Block]:
