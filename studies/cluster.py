@@ -203,12 +203,19 @@ def _cluster(
 @contextmanager
 def _jobs(cluster: Any, workers: int | None) -> Iterator[None]:
     """Submit a job for each worker, and another whenever one has ended, by its time limit say."""
+    from distributed.core import Status
 
     async def submitted() -> None:
         await cluster
+        for job in cluster.workers.values():
+            try:
+                await job
+            except RuntimeError:  # the queue refuses it
+                job.status = Status.failed  # or the cluster cannot be closed
+                raise
 
     cluster.scale(workers)
-    cluster.sync(submitted)  # raises what the queue refuses
+    cluster.sync(submitted)
     ended = threading.Event()
 
     def watch() -> None:

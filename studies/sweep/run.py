@@ -18,6 +18,7 @@ from ...diversity import BreadthError
 from ..catalogue import Study, study_named
 from ..executor import SetAsideError
 from ..plan import FINISHED, finish, finished, open_plan
+from ..record import begin_session
 from ..store import Store, replace_file
 from .joining import join
 from .points import Point, dimensions, sweep_points
@@ -76,7 +77,9 @@ def run_sweep(
         todo = [point for point in points if not finished(root / POINTS / point.name)]
         state = State(root, [point.name for point in points])
         if todo:
-            (root / FINISHED).unlink(missing_ok=True)
+            if finished(root):  # and a point was removed since
+                (root / FINISHED).unlink()
+                begin_session(root)
             token = f"{uuid4().hex} {__version__}"
             begin_folders(root, token, again=again)
             threads = int(getattr(points[0].asked, "threads", 1))

@@ -1,6 +1,7 @@
 """A sweep whole: shared units, what is set aside, what is left after a kill, and its status."""
 
 import json
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -191,6 +192,9 @@ def test_what_a_killed_run_left_counts_as_nothing(study, asked, ran, tmp_path):
     ran.clear()
     run_sweep(asked(over=GRID), out, workers=2)
     assert ran == [lost.name], "only what is missing runs again"
+    shutil.rmtree(out / "points" / "rate=1.0,seed=2")
+    run_sweep(asked(over=GRID), out, workers=2)
+    assert ran == [lost.name], "a point that was removed is made of units that are there"
     whole = load(tmp_path / "whole" / "results.nc")
     xr.testing.assert_identical(whole, load(out / "results.nc"))
     assert list((out / "running").iterdir()) == []
