@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -40,11 +41,41 @@ def test_the_table_beside_a_figure_holds_the_results(results: xr.Dataset, tmp_pa
             assert each == pytest.approx(errors, rel=1e-9)
 
 
-@pytest.mark.parametrize(
-    "draw", [figures.error_against_conformers, figures.diversity_map, figures.error_surface]
-)
+@pytest.mark.parametrize("draw", [figures.error_against_conformers, figures.diversity_map])
 def test_figures_tell_what_they_draw(draw, results, tells_what_it_draws) -> None:
     tells_what_it_draws(draw(results, column="double"))
+
+
+def test_cells_of_a_surface_tell_their_error_and_mark_what_is_advised(results) -> None:
+    figure = figures.error_surface(results)
+    axes = figure.axes[0]
+    texts = {text.get_text().rstrip("*") for text in axes.texts}
+    rows = table(figure)
+    designs = results.isel(design=results["molecule_selector"].values == "random")
+    cells = {(int(m), int(c)) for m, c in zip(*_counts(designs), strict=True)}
+    assert {(row["x"], row["y"]) for row in rows} == cells
+    assert len(axes.patches) == len(rows)
+    for row in rows:
+        same = (designs["n_molecules"] == row["x"]) & (designs["n_conformers"] == row["y"])
+        of = designs.isel(design=np.flatnonzero(same)[0]).sel(test_set="unseen_molecules")
+        assert row["value"] == pytest.approx(float(of["force_mae"].mean()) * 1000)
+        assert f"{row['value']:.0f}" in texts
+    advice = SimpleNamespace(
+        n_molecules=900,
+        n_conformers=4,
+        n_molecules_interval=(500, 1500),
+        n_conformers_interval=(2, 9),
+        supported=False,
+    )
+    axes = figures.error_surface(results, advice=advice).axes[0]
+    star = next(line for line in axes.lines if line.get_marker() == "*")
+    assert tuple(star.get_xydata()[0]) == (900.0, 4.0)
+    assert star.get_markerfacecolor() == "white"
+    assert axes.get_xlim()[1] > 1500
+
+
+def _counts(designs: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    return designs["n_molecules"].values, designs["n_conformers"].values
 
 
 def test_pools_and_curves_tell_what_they_draw(results, pool, curves, tells_what_it_draws) -> None:

@@ -60,11 +60,12 @@ DRAWN = [
 
 @pytest.mark.parametrize("column", ["single", "double"])
 @pytest.mark.parametrize("draw", DRAWN, ids=lambda f: f.__name__)
-def test_each_is_drawn_in_a_column(draw, column, drawn_from) -> None:
+def test_each_is_drawn_in_a_column(draw, column, drawn_from, tells_what_it_draws) -> None:
     figure = draw(drawn_from[draw], column=column)
     assert figure.get_figwidth() == WIDTH[column]
     assert figure.get_figheight() < 8.5
     assert all(axes.has_data() for axes in figure.axes if axes.get_visible())
+    tells_what_it_draws(figure)
 
 
 def _texts(figure: Figure) -> list[str]:

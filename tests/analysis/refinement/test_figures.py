@@ -47,7 +47,10 @@ def _settings() -> dict[str, object]:
 @pytest.mark.parametrize("column", ["single", "double"])
 @pytest.mark.parametrize("draw", FIGURES, ids=lambda f: f.__name__)
 def test_each_is_drawn_in_a_column_without_touching_its_data(
-    draw: Callable[..., Figure], column: str, request: pytest.FixtureRequest
+    draw: Callable[..., Figure],
+    column: str,
+    request: pytest.FixtureRequest,
+    tells_what_it_draws: Callable[[Figure], None],
 ) -> None:
     data = request.getfixturevalue(FIGURES[draw])
     before, settings = data.copy(deep=True), _settings()
@@ -58,6 +61,7 @@ def test_each_is_drawn_in_a_column_without_touching_its_data(
     assert figure.get_figheight() < 8.5
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert all(axes.has_data() for axes in shown)
+    tells_what_it_draws(figure)
 
 
 def _titles(figure: Figure) -> list[str]:
