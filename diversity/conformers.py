@@ -7,6 +7,7 @@ is told by a mask, never by NaN. Levels of theory are kept apart by name and nev
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -26,6 +27,9 @@ PROVENANCE: dict[str, tuple[type, Any]] = {
     "trajectory": (np.int64, -1),
     "time": (np.float64, np.nan),
 }
+
+#: Conformers whose rounded positions are in memory at once while ids are computed.
+_AT_ONCE = 50_000
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -175,17 +179,27 @@ class ConformerSet:
         The id hashes atomic numbers, positions rounded to 1e-6 Å, cell vectors along periodic
         directions, charge and multiplicity: the same geometry has the same id in any file.
         """
-        positions = np.rint(self.positions.astype(np.float64) * 1e6).astype("<i8")
-        cells = np.rint(np.where(self.pbc[:, :, None], self.cell, 0.0) * 1e6).astype("<i8")
-        state = np.stack([self.charge, self.multiplicity], axis=1).astype("<i4")
         ids = []
-        for i in range(len(self)):
-            atoms = self.atoms_slice(i)
-            digest = hashlib.blake2b(self.numbers[atoms].tobytes(), digest_size=16)
-            digest.update(positions[atoms].tobytes())
-            digest.update(cells[i].tobytes())
-            digest.update(state[i].tobytes())
-            ids.append(digest.hexdigest().encode())
+        for start in range(0, len(self), _AT_ONCE):
+            rows = slice(start, min(start + _AT_ONCE, len(self)))
+            starts = self.offsets[start : rows.stop + 1].tolist()
+            numbers, positions = (
+                column[starts[0] : starts[-1]] for column in (self.numbers, self.positions)
+            )
+            rounded = np.rint(positions.astype(np.float64) * 1e6).astype("<i8")
+            cell = np.where(self.pbc[rows, :, None], self.cell[rows], 0.0)
+            cells = np.rint(cell * 1e6).astype("<i8")
+            whose = self.molecule[rows]
+            state = np.stack(
+                [self.molecules.charge[whose], self.molecules.multiplicity[whose]], axis=1
+            ).astype("<i4")
+            for i, (begin, end) in enumerate(itertools.pairwise(starts)):
+                atoms = slice(begin - starts[0], end - starts[0])
+                digest = hashlib.blake2b(numbers[atoms].tobytes(), digest_size=16)
+                digest.update(rounded[atoms].tobytes())
+                digest.update(cells[i].tobytes())
+                digest.update(state[i].tobytes())
+                ids.append(digest.hexdigest().encode())
         return frozen(np.array(ids, dtype="S32"))
 
     @property

@@ -92,6 +92,14 @@ def test_id_is_of_the_content():
     assert ((nudged.id == conformers.id) == kept).all()
 
 
+def test_ids_do_not_depend_on_how_many_are_computed_at_once(monkeypatch):
+    whole = example().id.tolist()
+    assert len(set(whole)) == 3
+    monkeypatch.setattr("breadth.diversity.conformers._AT_ONCE", 2)
+    assert example().id.tolist() == whole
+    assert example().select([2, 0]).id.tolist() == [whole[2], whole[0]]
+
+
 def test_select_keeps_order_and_drops_molecules():
     conformers = example()
     picked = conformers.select([2, 0])
