@@ -158,13 +158,17 @@ def describe(folder: Path, size: int, clock: Clock) -> dict[str, Any]:
     return {"seconds_of": parts}
 
 
-def measure(folder: Path, size: int, clock: Clock) -> None:
+def measure(folder: Path, size: int, clock: Clock) -> dict[str, Any]:
     """Do what `breadth measure` does."""
     from breadth.diversity.measures.measure import measure as measure_set
 
     whole = read(folder / "native")
+    begun: dict[str, float] = {}
     with clock.running():
-        measure_set(whole)
+        measure_set(whole, progress=lambda part: begun.update({part: time.process_time()}))
+        begun["end"] = time.process_time()
+    times = list(begun.values())
+    return {"seconds_of": dict(zip(begun, np.diff(times).round(2).tolist(), strict=False))}
 
 
 def select(by: str, level: str) -> Callable[[Path, int, Clock], dict[str, Any]]:

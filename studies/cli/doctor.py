@@ -67,7 +67,7 @@ def _print(found: dict[str, Any]) -> None:
             name,
             "installed" if one["installed"] else f"pip install 'breadth[{name}]'",
             one["for"],
-            "" if one["installed"] else ", ".join(one["lacks"]),
+            ", ".join(one["lacks"][:4]) + (" and more" if one["lacks"][4:] else ""),
         ]
         for name, one in found["extras"].items()
     ]
