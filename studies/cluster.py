@@ -102,14 +102,15 @@ def _fetch(answer: Future[Any], task: Any) -> None:
 
 @contextmanager
 def open_cluster(
-    asked: ExecutorSection, *, workers: int | None, threads: int, root: Path, token: str
+    asked: ExecutorSection, *, workers: int, threads: int, root: Path, token: str
 ) -> Iterator[DaskExecutor]:
     """Give an executor on the cluster that is asked for, and close what was opened.
 
     Parameters
     ----------
     asked : ExecutorSection
-    workers : int or None
+    workers : int
+        That are started; a scheduler at an address has its own.
     threads : int
         Of each worker.
     root : Path
@@ -170,7 +171,7 @@ def open_cluster(
 
 def _cluster(
     asked: ExecutorSection,
-    workers: int | None,
+    workers: int,
     threads: int,
     environment: Mapping[str, str],
     options: dict[str, Any],
@@ -201,7 +202,7 @@ def _cluster(
 
 
 @contextmanager
-def _jobs(cluster: Any, workers: int | None) -> Iterator[None]:
+def _jobs(cluster: Any, workers: int) -> Iterator[None]:
     """Submit a job for each worker, and another whenever one has ended, by its time limit say."""
     from distributed.core import Status
 

@@ -74,6 +74,8 @@ def run_sweep(
         open_plan(root, "sweep", plan)
         how = asked.model_dump(mode="json", include={"executor", "at_once"})
         replace_file(root / EXECUTOR, json.dumps(how, indent=1))
+        threads = int(getattr(points[0].asked, "threads", 1))
+        count = workers or asked.executor.workers or max(1, _cores() // threads)
         todo = [point for point in points if not finished(root / POINTS / point.name)]
         state = State(root, [point.name for point in points])
         if todo:
@@ -82,8 +84,7 @@ def run_sweep(
                 begin_session(root)
             token = f"{uuid4().hex} {__version__}"
             begin_folders(root, token, again=again)
-            threads = int(getattr(points[0].asked, "threads", 1))
-            with _workers(asked, workers, threads, root, token) as at_work:
+            with _workers(asked, count, threads, root, token) as at_work:
                 shared = SharedWorkers(root, at_work, token)
                 _run_points(study, todo, root, shared, state, asked.at_once, progress)
         state.write(None)
@@ -91,7 +92,7 @@ def run_sweep(
         if not told["failed"]:
             reason = join(root / POINTS, points, dimensions(plan), root / "results.nc")
             told |= {"results": None if reason else str(root / "results.nc"), "reason": reason}
-            finish(root, workers=workers or asked.executor.workers or 0, points=len(points))
+            finish(root, workers=count, points=len(points))
         else:
             n = len(told["failed"])
             told |= {"results": None, "reason": f"{n} of {len(points)} points have no results"}
@@ -99,16 +100,14 @@ def run_sweep(
 
 
 def _workers(
-    asked: SweepConfiguration, workers: int | None, threads: int, root: Path, token: str
+    asked: SweepConfiguration, workers: int, threads: int, root: Path, token: str
 ) -> AbstractContextManager[Any]:
     """Return the executor that a sweep asks for."""
-    section = asked.executor
-    count = workers or section.workers
-    if section.kind == "processes":
-        return Processes(count or max(1, _cores() // threads), threads)
+    if asked.executor.kind == "processes":
+        return Processes(workers, threads)
     from ..cluster import open_cluster
 
-    return open_cluster(section, workers=count, threads=threads, root=root, token=token)
+    return open_cluster(asked.executor, workers=workers, threads=threads, root=root, token=token)
 
 
 def _cores() -> int:
@@ -157,6 +156,8 @@ def _run_points(
     except BaseException:
         shared.stop()
         shared.workers.shutdown(wait=False, cancel_futures=True)
+        for leader in leaders:  # they let go of their folders
+            leader.join(timeout=1.0)
         raise
     if unforeseen:
         shared.stop()

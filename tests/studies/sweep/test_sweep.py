@@ -200,6 +200,21 @@ def test_what_a_killed_run_left_counts_as_nothing(study, asked, ran, tmp_path):
     assert list((out / "running").iterdir()) == []
 
 
+def test_a_sweep_that_is_interrupted_lets_go_and_goes_on(study, asked, ran, tmp_path):
+    def interrupt(phase, done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(asked(over=GRID), tmp_path, workers=1, progress=interrupt)
+    seen = []
+    made = run_sweep(
+        asked(over=GRID), tmp_path, workers=1, progress=lambda *told: seen.append(told)
+    )
+    assert made["failed"] == {}
+    assert len(ran) == len(set(ran)), "nothing that was finished runs again"
+    assert all(phase == "units" and done <= total for phase, done, total in seen)
+
+
 def test_clocks_that_jump_change_nothing(study, asked, tmp_path, monkeypatch):
     import time
 
@@ -246,3 +261,28 @@ def test_a_plan_that_says_too_little_or_too_much(tmp_path):
         file.write_text(text)
         with pytest.raises(ConfigurationError, match=why):
             load_sweep(file, tmp_path)
+
+
+def test_the_command(study, asked, tmp_path, capsys):
+    from breadth.studies.cli.sweep import sweep
+
+    file, out = tmp_path / "plan.yaml", tmp_path / "out"
+    file.write_text(
+        "study: tradeoff\nover: {fails: ['', user]}\nexecutor: {workers: 1}\nat_once: 1"
+    )
+    sweep(file, out=out, dry_run=True, json=True)
+    assert json.loads(capsys.readouterr().out)["points"] == ["fails=no0", "fails=user"]
+    assert not out.exists()
+    for arguments in ({}, {"json": True}):
+        with pytest.raises(SystemExit) as left:
+            sweep(file, out=out, **arguments)
+        assert left.value.code == 1
+        said = capsys.readouterr().out
+        assert "meant for the user" in said
+    assert json.loads(said)["failed"]["fails=user"]["state"] == "failed"
+    sweep(out=out, status=True)
+    said = capsys.readouterr().out
+    assert "The same command goes on" in said
+    assert "finished" in said
+    sweep(out=out, status=True, json=True)
+    assert json.loads(capsys.readouterr().out)["at_work"] is False
