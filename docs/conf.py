@@ -5,11 +5,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from sphinx.application import Sphinx
 
 import breadth
+import breadth.studies
 
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+# This door enters its rooms when a name is first used, and autodoc asks only what is there.
+vars(breadth.studies).update({n: getattr(breadth.studies, n) for n in breadth.studies.__all__})
 
 project = "breadth"
 release = version = breadth.__version__
@@ -23,7 +27,6 @@ extensions = [
 ]
 exclude_patterns = ["_build", "extensions"]
 
-smartquotes = False  # they would make one dash of the two of an option
 myst_enable_extensions = ["deflist", "dollarmath"]
 # Sections are linked as GitHub links them: `measures.md#the-partition`.
 myst_heading_anchors = 4
@@ -50,10 +53,17 @@ html_math_renderer = "mathml"
 def _is_left_out(
     sphinx: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any
 ) -> bool | None:
-    """Leave out members that every estimator and every named tuple has."""
-    routing = name.startswith("set_") and name.endswith("_request")
+    """Leave out members that every estimator, configuration or named tuple has."""
+    routing = (name.startswith("set_") and name.endswith("_request")) or name == "model_config"
     unsaid = (getattr(obj, "__doc__", None) or "").startswith("Alias for field number")
     return True if routing or unsaid else None
+
+
+def _signature(
+    sphinx: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str, returned: str
+) -> tuple[str, str] | None:
+    """Leave out the signature of a configuration: every default of every section stands in it."""
+    return ("", "") if isinstance(obj, type) and issubclass(obj, BaseModel) else None
 
 
 def _bars_are_bars(
@@ -66,4 +76,5 @@ def _bars_are_bars(
 def setup(sphinx: Sphinx) -> None:
     """Connect what chooses and mends the members of the Python reference."""
     sphinx.connect("autodoc-skip-member", _is_left_out)
+    sphinx.connect("autodoc-process-signature", _signature)
     sphinx.connect("autodoc-process-docstring", _bars_are_bars)

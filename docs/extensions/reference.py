@@ -108,6 +108,9 @@ def command_page(name: str) -> str:
     examples = [_folded(found) for found in re.findall(r"Example: `([^`]*)`", text)]
     text = re.sub(r"Example: `[^`]*`\n*", "", text)
     text = text.replace(" *[default: False]*", "").replace("```console", "```text")
+    # Options in sentences are code, as those in the list are.
+    usage, fence, rest = text.partition("```\n\n")
+    text = usage + fence + re.sub(r"(?<![`\w-])--[a-z][a-z-]*(?![^`\n]*`)", r"`\g<0>`", rest)
     shown = "## Examples\n\n```bash\n" + "\n".join(examples) + "\n```\n\n" if examples else ""
     first = re.search(r"^\*\*(Arguments|Parameters)\*\*:", text, re.MULTILINE)
     place = first.start() if first else len(text)
