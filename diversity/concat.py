@@ -12,7 +12,7 @@ from .bonds import covalent_bonds
 from .conformers import PROVENANCE, ConformerSet
 from .errors import DataError
 from .graphs import connectivity_key
-from .tables import Extra, Labels, Molecules
+from .tables import Extra, Labels, Molecules, fresh
 
 
 def concat(sets: Sequence[ConformerSet], *, conflicts: bool = False) -> ConformerSet:
@@ -45,7 +45,7 @@ def concat(sets: Sequence[ConformerSet], *, conflicts: bool = False) -> Conforme
         molecule=np.concatenate([row[s.molecule] for row, s in zip(rows, sets, strict=True)]),
         offsets=np.concatenate([[0], np.cumsum(np.concatenate([s.counts for s in sets]))]),
         **{
-            name: np.concatenate([getattr(s, name) for s in sets])
+            name: fresh(np.concatenate([getattr(s, name) for s in sets]))
             for name in ("numbers", "positions", "cell", "pbc", "source", *PROVENANCE)
         },
         levels=levels,
@@ -116,7 +116,7 @@ def _join_labels(sets: Sequence[ConformerSet], level: str) -> Labels:
             [np.zeros((len(p.energy), 3, 3)) if p.stress is None else p.stress for p in parts]
         )
     columns: dict[str, Any] = {
-        name: np.concatenate([getattr(part, name) for part in parts])
+        name: fresh(np.concatenate([getattr(part, name) for part in parts]))
         for name in ("energy", "forces", "has_energy", "has_forces", "has_stress")
     }
     return Labels(stress=stresses, reference_energies=references, **columns)

@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from .errors import DataError
-from .tables import Extra, Labels, Molecules, frozen, ragged_index
+from .tables import Extra, Labels, Molecules, fresh, frozen, ragged_index
 
 #: Per-conformer columns that say where a conformer comes from, with the value for 'unknown'.
 PROVENANCE: dict[str, tuple[type, Any]] = {
@@ -283,13 +283,14 @@ class ConformerSet:
         atoms, offsets = ragged_index(self.offsets, rows)
         used, molecule = np.unique(self.molecule[rows], return_inverse=True)
         picked = {
-            name: getattr(self, name)[rows] for name in ("cell", "pbc", "source", *PROVENANCE)
+            name: fresh(getattr(self, name)[rows])
+            for name in ("cell", "pbc", "source", *PROVENANCE)
         }
         return ConformerSet(
             molecules=self.molecules.select(used),
             molecule=molecule,
-            numbers=self.numbers[atoms],
-            positions=self.positions[atoms],
+            numbers=fresh(self.numbers[atoms]),
+            positions=fresh(self.positions[atoms]),
             offsets=offsets,
             **picked,
             levels={k: v.select(rows, atoms) for k, v in self.levels.items()},

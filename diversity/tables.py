@@ -28,12 +28,18 @@ def frozen(
     return given
 
 
+def fresh(array: np.ndarray) -> np.ndarray:
+    """Mark an array that was just made, and that nobody else holds: `frozen` takes no copy then."""
+    array.flags.writeable = False
+    return array
+
+
 def ragged_index(offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the element indices of some ragged rows, in order, and their new offsets."""
     counts = np.diff(offsets)[rows]
-    fresh = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    index = np.repeat(offsets[rows] - fresh[:-1], counts) + np.arange(fresh[-1])
-    return index, fresh
+    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    index = np.repeat(offsets[rows] - starts[:-1], counts) + np.arange(starts[-1])
+    return index, starts
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +202,7 @@ class Labels:
         places = {int(old): new for new, old in enumerate(conformers)} if self.faults else {}
         return Labels(
             energy=self.energy[conformers],
-            forces=self.forces[atoms],
+            forces=fresh(self.forces[atoms]),
             stress=None if self.stress is None else self.stress[conformers],
             has_energy=self.has_energy[conformers],
             has_forces=self.has_forces[conformers],
