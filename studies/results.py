@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import xarray as xr
 
 from ..diversity import DataError
 from .store import storage_error, sync
+
+#: What later steps raise at values that no study writes.
+_FAULTS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 def save(dataset: xr.Dataset, path: Path) -> None:
@@ -57,6 +61,25 @@ def load(path: Path) -> xr.Dataset:
             f"{path} is damaged and cannot be read ({type(error).__name__}). Restore it; or, if a "
             "study wrote it, remove finished.json beside it and run the study's command again: it "
             "is gathered anew from what is finished."
+        ) from error
+
+
+@contextmanager
+def damage_told(path: Path) -> Iterator[None]:
+    """Name the folder or file whose content does not fit together: readable, and yet wrong.
+
+    Raises
+    ------
+    DataError
+        In place of what later steps raise at values that no study writes.
+    """
+    try:
+        yield
+    except _FAULTS as error:
+        told = next(iter(str(error).splitlines()), "")
+        raise DataError(
+            f"What is in {path} does not fit together ({type(error).__name__}: {told[:200]}). It "
+            "is damaged, or of another version of breadth; with --debug the command shows where."
         ) from error
 
 

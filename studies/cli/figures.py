@@ -55,6 +55,7 @@ def figures(
     from ...diversity import ConfigurationError
     from ..catalogue import study_named
     from ..plan import study_of
+    from ..results import damage_told
     from .console import emit_json, output
     from .learned import print_outside
 
@@ -79,11 +80,12 @@ def figures(
     for run, folder in zip(runs, _folders(runs, out, style, column), strict=True):
         kind = study_of(run) or "tradeoff"  # which says what a folder without a plan lacks
         drawing = study_named(kind).draw_figures
-        paths = drawing(run, folder, column=column, style=style, formats=formats)
+        with damage_told(run):
+            paths = drawing(run, folder, column=column, style=style, formats=formats)
+            if kind == "tradeoff" and not json:
+                print_outside(run)
         content["figures"] += [str(path) for path in paths]
         if not json:
-            if kind == "tradeoff":
-                print_outside(run)
             for path in paths:
                 output().print(str(path), markup=False, soft_wrap=True)
     if json:

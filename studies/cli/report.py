@@ -26,9 +26,11 @@ def report(
         Print one JSON object.
     """
     from ..report import write_report
+    from ..results import damage_told
     from .console import emit_json, output
 
-    path = write_report(run, out)
+    with damage_told(run):
+        path = write_report(run, out)
     if json:
         emit_json({"report": str(path), "bytes": path.stat().st_size})
         return

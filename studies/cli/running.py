@@ -43,6 +43,8 @@ def run_study(
     dry_run, json : bool
         As of the commands.
     """
+    from ..results import damage_told
+
     count = workers or worker_count(asked.threads)
     if dry_run:
         plan = study.estimate(asked, workers=count)
@@ -53,13 +55,14 @@ def run_study(
         return
     with progress_bar() as progress:
         results = study.run(asked, out, workers=count, progress=progress)
-    # Not every study has any.
-    warned = {k: json_.loads(v) for k, v in results.attrs.items() if k == "warnings"}
-    if json:
-        figures = drawn_figures(out)
-        emit_json({**study.told(results), **warned, "out": str(out), "figures": figures})
-        return
-    study.show(results)
+    with damage_told(out):
+        # Not every study has any.
+        warned = {k: json_.loads(v) for k, v in results.attrs.items() if k == "warnings"}
+        if json:
+            figures = drawn_figures(out)
+            emit_json({**study.told(results), **warned, "out": str(out), "figures": figures})
+            return
+        study.show(results)
     for text in warned.get("warnings", []):
         output().print(f"warning: {text}", markup=False, soft_wrap=True)
     tell_written(out)

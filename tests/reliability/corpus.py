@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import shutil
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -246,6 +250,57 @@ def _read_extrapolation(folder: Path, case: int) -> object:
     return model.score(np.ones((2, 5)), np.array([1, 8])).q
 
 
+# -- sweeps and finished runs ---------------------------------------------------------------------
+
+#: Environment variable with the folder of a finished trade-off study, whose files are damaged too.
+RUN = "BREADTH_FINISHED_RUN"
+SWEEP = """study: tradeoff
+preset: smoke
+set: {training: {n_updates: 12}, pool.n_molecules: 18}
+over: {training.learning_rate: [0.003, 0.006], seed: [0, 1, 2]}
+executor: {kind: local, workers: 2, options: {memory_limit: 2GB}}
+"""
+
+
+def _read_sweep(folder: Path, case: int) -> object:
+    return _command("sweep", folder / "plan.yaml", "--out", folder / "out", "--dry-run", "--json")
+
+
+def _run(folder: Path) -> None:
+    """Copy what commands read of a finished study, without its units and figures."""
+    shutil.copytree(
+        os.environ[RUN],
+        folder / "run",
+        ignore=shutil.ignore_patterns("units", "figures", "partial", "report.html", ".*"),
+    )
+
+
+def _read_run(folder: Path, case: int) -> object:
+    run = folder / "run"
+    if case % 5 == 0:
+        return _command("advise", run / "results.nc", "--budget", 1000, "--json")
+    if case % 5 == 1:
+        asked = json.loads((Path(os.environ[RUN]) / "plan.json").read_text())["configuration"]
+        (folder / ".asked.yaml").write_text(json.dumps(asked))
+        config = ("--config", folder / ".asked.yaml")
+        # Finished, it is told again; not finished, its units are gone and nothing is run.
+        if (run / "finished.json").exists():
+            return _command("study", "tradeoff", *config, "--out", run)
+    return _command("report", run)
+
+
+def _draw_run(folder: Path, case: int) -> object:
+    return _command("figures", folder / "run", "--format", "png", "--out", folder / "figures")
+
+
+def _command(*arguments: object) -> object:
+    """Run a command here, whose errors are raised."""
+    from breadth.studies.cli.app import app
+
+    with redirect_stdout(io.StringIO()):
+        return app([str(one) for one in arguments])
+
+
 def subjects() -> list[Subject]:
     """Return all subjects."""
     files = [Subject(name, make, _read_set) for name, make in FILES.items()]
@@ -261,6 +316,7 @@ def subjects() -> list[Subject]:
             *(("PoolConfiguration", ""), ("TuneConfiguration", "")),
         )
     ]
+    runs = [Subject("run", _run, _read_run), Subject("figures", _run, _draw_run, share=0.15)]
     return [
         *files,
         *configurations,
@@ -268,4 +324,6 @@ def subjects() -> list[Subject]:
         Subject("potential", _saved, _read_potential),
         Subject("checkpoint", _fit, _resumed),
         Subject("extrapolation", _extrapolation, _read_extrapolation),
+        Subject("sweep", partial(_text, "plan.yaml", SWEEP), _read_sweep),
+        *(runs if RUN in os.environ else []),
     ]

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,11 +44,13 @@ class Killing:
     seconds: float = 0.0
     starts: int = 0
 
-    def start(self, when: Callable[[float], bool] = lambda passed: False, victim: str = "") -> bool:
-        """Run the command; kill it once ``when(seconds passed)``. Say whether it ended by itself.
+    def start(self, victims: Iterable[tuple[Callable[[float], bool], str]] = ()) -> bool:
+        """Run the command, kill what is named, and say whether the run ended well.
 
-        `victim` is 'run' (the process that was started), 'all' (it and its workers) or 'worker'
-        (one worker, at which the run must end by itself, with an error that says what to do).
+        Each of `victims` is when (of the seconds that have passed) and what to kill: 'run' (the
+        process that was started), 'all' (it and its workers), at which nothing more is killed, or
+        'worker', one of them: a study ends by itself then, with an error that says what to do, and
+        a sweep goes on.
         """
         there = {folder.name for folder in self._units()}
         self.log.write_text("")
@@ -68,25 +70,24 @@ class Killing:
             start_new_session=True,
         )
         try:
-            while process.poll() is None and not when(time.monotonic() - began):
-                if time.monotonic() - began > PATIENCE:
-                    self.faults.append(f"no end within {PATIENCE:.0f} s")
+            killed: list[str] = []
+            for when, victim in victims:
+                while process.poll() is None and not when(time.monotonic() - began):
+                    time.sleep(0.005)
+                if process.poll() is None:
+                    killed.append(self._kill(process, victim))
+                if process.poll() is not None or killed[-1] != "worker":
                     break
-                time.sleep(0.005)
-            ended = process.poll() is not None
-            if not ended:
-                self._kill(process, victim)
             said = process.communicate(timeout=PATIENCE)[1]
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         self.seconds = time.monotonic() - began
         self.starts += 1
-        self._look(there, process.returncode, said, victim)
-        # A sweep outlives a worker, and may end well.
-        return (ended or victim == "worker") and process.returncode == 0
+        self._look(there, process.returncode, said, "worker" in killed)
+        return process.returncode == 0
 
-    def _kill(self, process: subprocess.Popen[str], victim: str) -> None:
+    def _kill(self, process: subprocess.Popen[str], victim: str) -> str:
         workers = _workers(process.pid)
         if victim == "worker" and workers:
             os.kill(workers[0], signal.SIGKILL)
@@ -98,8 +99,9 @@ class Killing:
             process.wait()
             time.sleep(1.0)  # what workers do when they find themselves orphans
         self.victims[victim] += 1
+        return victim
 
-    def _look(self, there: set[str], status: int, said: str, victim: str) -> None:
+    def _look(self, there: set[str], status: int, said: str, torn: bool) -> None:
         """Compare the folder with what it held, and the log with what needed no work."""
         for path, digest in self.kept.items():
             if not path.exists():
@@ -114,7 +116,7 @@ class Killing:
                 begun.discard(key)
             elif key in ended:
                 self.faults.append(f"{key} was finished and ran again")
-            elif key in begun and victim != "worker":
+            elif key in begun and not torn:
                 self.faults.append(f"{key} ran twice at once")
             else:
                 begun.add(key)

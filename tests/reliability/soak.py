@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import platform
 import subprocess
@@ -17,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,9 +26,9 @@ from breadth import __version__
 from breadth.diversity.randomness import generator
 from breadth.studies.record import processor
 
-from .corpus import subjects
+from .corpus import RUN, subjects
 from .kills import ROOT, Killing, differences
-from .surroundings import clocks, full_disk, read_only, two_runs
+from .surroundings import TINY, breadth, clocks, full_disk, read_only, two_runs
 
 #: A sweep of two studies that take seconds each: enough to be killed in.
 PLAN = """\
@@ -48,22 +47,21 @@ MOMENT = 12.0
 AT_ONCE = 3
 
 
-def kills(scratch: Path, count: int, undisturbed: Path | None = None) -> dict[str, Any]:
+def kills(scratch: Path, count: int) -> dict[str, Any]:
     """Kill sweeps at `count` random moments, and compare what they end with."""
-    plan = scratch / "plan.yaml"
+    plan, whole = scratch / "plan.yaml", scratch / "whole"
     plan.write_text(PLAN)
-    whole, faults, seconds = undisturbed, [], None
-    if whole is None:
-        whole = scratch / "whole"
-        run = Killing(("sweep", str(plan), "--out", str(whole)), whole, scratch / "log")
-        faults += run.faults if run.start() else ["the undisturbed run failed", *run.faults]
-        seconds = round(run.seconds, 1)
+    undisturbed = Killing(("sweep", str(plan), "--out", str(whole)), whole, scratch / "log")
     shares = [count // AT_ONCE + (i < count % AT_ONCE) for i in range(AT_ONCE)]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        made = [
-            pool.submit(_killed, scratch, plan, whole, share, i) for i, share in enumerate(shares)
-        ]
+    with ThreadPoolExecutor(AT_ONCE + 1) as pool:
+        first = pool.submit(undisturbed.start)
+        made = [pool.submit(_killed, scratch, plan, share, i) for i, share in enumerate(shares)]
         runs = [one for future in made for one in future.result()]
+    if not first.result():
+        undisturbed.faults.append("the undisturbed run failed")
+    for run in runs:
+        if not run.faults:
+            run.faults += [f"{name} differs" for name in differences(whole, run.out)]
     victims = sum((run.victims for run in runs), Counter[str]())
     return {
         "kills": sum(victims.values()),
@@ -71,49 +69,56 @@ def kills(scratch: Path, count: int, undisturbed: Path | None = None) -> dict[st
         "sweeps": len(runs),
         "starts": sum(run.starts for run in runs),
         "units_of_a_sweep": len(list((whole / "units").iterdir())),
-        "seconds_undisturbed": seconds,
-        "faults": faults + [fault for run in runs for fault in run.faults],
+        "faults": undisturbed.faults + [fault for run in runs for fault in run.faults],
     }
 
 
-def _killed(scratch: Path, plan: Path, whole: Path, count: int, number: int) -> list[Killing]:
+def _killed(scratch: Path, plan: Path, count: int, number: int) -> list[Killing]:
     """Run sweeps until `count` kills are made and the last has ended; return what was seen."""
     random = generator(0, "kills", number)
     runs: list[Killing] = []
-    while sum(sum(run.victims.values()) for run in runs) < count:
-        out = scratch / f"torn-{number}-{len(runs)}"
-        log = scratch / f"log-{number}"
+
+    def left() -> int:
+        return count - sum(sum(run.victims.values()) for run in runs)
+
+    def victims(log: Path) -> Iterator[tuple[Callable[[float], bool], str]]:
+        last = 0.0
+        while left() > 0:
+            # From the start, or from the first unit, before which nothing is at work.
+            at_work = random.random() < 0.8
+            moment = float(random.exponential(MOMENT))
+            since: list[float] = [] if at_work and not last else [last]
+
+            def due(passed: float, since: list[float] = since, moment: float = moment) -> bool:
+                nonlocal last
+                if not since and log.stat().st_size:
+                    since.append(passed)
+                last = passed
+                return bool(since) and passed - since[0] > moment
+
+            yield due, ("run", "all", "worker")[int(random.integers(3))]
+
+    while left() > 0:
+        out, log = scratch / f"torn-{number}-{len(runs)}", scratch / f"log-{number}"
         workers = str(1 + number % 2)
         run = Killing(("sweep", str(plan), "--out", str(out), "--workers", workers), out, log)
         runs.append(run)
         ended = False
         while not ended and not run.faults:
-            left = sum(sum(one.victims.values()) for one in runs) < count
-            # From the start, or from the first unit, before which nothing is at work.
-            at_work = random.random() < 0.8
-            moment = float(random.exponential(MOMENT)) if left else math.inf
-            first: list[float] = []
-
-            def due(
-                passed: float, log: Path = log, first: list[float] = first,
-                at_work: bool = at_work, moment: float = moment,
-            ) -> bool:  # fmt: skip
-                if at_work and not first and log.stat().st_size:
-                    first.append(passed)
-                return passed - (first[0] if first else 0.0) > moment and (
-                    not at_work or bool(first)
-                )
-
-            ended = run.start(due, ("run", "all", "worker")[int(random.integers(3))])
-            _tell(f"runner {number}: {dict(run.victims)}, {len(run.kept)} units, {run.faults}")
-        run.faults += [] if run.faults else [f"{x} differs" for x in differences(whole, out)]
-        if run.faults:
-            break
+            ended = run.start(victims(log))
+            units = len(list((out / "units").glob("*")))
+            _tell(f"runner {number}: {dict(run.victims)}, {units} units, {run.faults}")
     return runs
 
 
 def mutations(scratch: Path, count: int) -> dict[str, Any]:
     """Try damaged files, `count` in all, each subject in processes of its own."""
+    # What commands make of finished studies needs one.
+    run = scratch / "run"
+    made = breadth(*TINY, "--out", str(run))
+    if made.returncode:
+        return {"faults": [made.stderr]}
+    os.environ[RUN] = str(run)
     chosen = subjects()
     total = sum(one.share for one in chosen)
     kinds: Counter[str] = Counter()
@@ -219,7 +224,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
     parser.add_argument("--count", type=int, help="cases or kills, in place of the part's own")
-    parser.add_argument("--undisturbed", type=Path, help="folder of a finished sweep of the plan")
     asked = parser.parse_args()
     record: dict[str, Any] = {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
@@ -231,8 +235,7 @@ def main() -> None:
         _tell(f"{name} …")
         start = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="soak-") as scratch:
-            more = {"undisturbed": asked.undisturbed} if name == "kills" else {}
-            record[name] = PARTS[name](Path(scratch), asked.count or COUNTS.get(name, 0), **more)
+            record[name] = PARTS[name](Path(scratch), asked.count or COUNTS.get(name, 0))
         record[name]["seconds"] = round(time.monotonic() - start)
         _tell(f"{name}: {json.dumps(record[name])}")
     print(json.dumps(record, indent=1))

@@ -1,5 +1,7 @@
 """Killed at three places and started again, a study ends as if nothing had happened."""
 
+from functools import partial
+
 from .kills import Killing, differences
 
 #: A study that takes seconds: enough to be killed in, too small for anything else.
@@ -16,8 +18,8 @@ def test_three_kills_change_no_value_and_lose_no_unit(tmp_path):
     assert undisturbed.start()
     run = Killing((*TINY, "--out", str(torn)), torn, tmp_path / "log")
     for stage, victim in (("labels-*", "run"), ("fit-*", "worker"), ("predictions-*", "all")):
-        ended = run.start(lambda _, stage=stage: any(torn.glob(f"units/{stage}")), victim)
-        assert not ended, f"it ended before {stage}: {run.faults}"
+        there = partial(lambda stage, passed: any(torn.glob(f"units/{stage}")), stage)
+        assert not run.start([(there, victim)]), f"it ended before {stage}: {run.faults}"
         assert not (torn / "finished.json").exists()
     assert run.victims == {"run": 1, "worker": 1, "all": 1}
     assert run.start()
