@@ -116,6 +116,14 @@ def test_what_cannot_be_held_out_says_so(
         HoldOuts(**asked).partition(pool)
 
 
+def test_molecules_are_held_out_of_a_set_without_smiles(pool: ConformerSet) -> None:
+    bare = replace(pool, molecules=replace(pool.molecules, smiles=None))
+    asked = HoldOuts(n_unseen_molecules=3, n_test_conformers=2)
+    assert np.array_equal(asked.partition(bare).pool, asked.partition(pool).pool)
+    with pytest.raises(DataError, match="no SMILES"):
+        HoldOuts(n_unseen_scaffolds=2, n_test_conformers=2).partition(bare)
+
+
 def test_larger_molecules_need_a_limit_and_seen_ones_their_molecules(pool: ConformerSet) -> None:
     with pytest.raises(ConfigurationError, match="largest_trained"):
         HoldOuts(n_larger=2).partition(pool)
