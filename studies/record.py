@@ -102,13 +102,15 @@ def end_session(root: Path, **facts: Any) -> None:
     **facts
         More to tell, such as the number of workers.
     """
-    *before, last = sessions(root)
-    last |= {
+    found = sessions(root)
+    if not found or "clock" not in found[-1]:  # nobody began: what is lost is only gathered anew
+        return
+    found[-1] |= {
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(time.monotonic() - last.pop("clock"), 3),
+        "seconds": round(time.monotonic() - found[-1].pop("clock"), 3),
         **facts,
     }
-    _write(root, [*before, last])
+    _write(root, found)
 
 
 def sessions(root: Path) -> list[dict[str, Any]]:

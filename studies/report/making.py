@@ -37,9 +37,10 @@ def costs_of(run: Run, results: xr.Dataset) -> list[tuple[str, str]]:
     """Return what a study's units and results tell of its cost beside time."""
     found = []
     spent: dict[str, float] = {}
-    for folder in run.units.get("labels", []):
-        for level, seconds in run.json_of(folder / "cost.json").items():
-            spent[level] = spent.get(level, 0.0) + seconds
+    for path in (folder / "cost.json" for folder in run.units.get("labels", [])):
+        with run.reading(path):
+            for level, seconds in run.json_of(path).items():
+                spent[level] = spent.get(level, 0.0) + float(seconds)
     for level, seconds in spent.items():
         found.append((f"Core time of labels, {level}", duration(seconds)))
     if "n_labels" in results:

@@ -103,29 +103,38 @@ class Run:
             for folder in folders:
                 path = folder / "aside.json"
                 if path.exists():
-                    reasons.update(str(why).split(":")[0] for _, why in read_json(path, list))
+                    with self.reading(path):
+                        reasons.update(str(why).split(":")[0] for _, why in read_json(path, list))
         return dict(reasons.most_common())
+
+    @cached_property
+    def unit_records(self) -> dict[str, list[dict[str, Any]]]:
+        """Return what the finished units of each kind told of their making, those that did."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for kind, folders in self.units.items():
+            found[kind] = []
+            for path in (folder / RECORD for folder in folders):
+                if path.exists():
+                    with self.reading(path):
+                        told = read_json(path, dict)
+                        named = ("seconds", "processor", "accelerator")
+                        found[kind].append({name: told[name] for name in named})
+        return found
 
     def seconds(self) -> dict[str, float | None]:
         """Return the seconds that finished units took by kind; None where one did not tell."""
-        found: dict[str, float | None] = {}
-        for kind, folders in self.units.items():
-            told = [folder / RECORD for folder in folders]
-            known = all(path.exists() for path in told)
-            found[kind] = sum(read_json(path, dict)["seconds"] for path in told) if known else None
-        return found
+        return {
+            kind: sum(one["seconds"] for one in told)
+            if len(told) == len(self.units[kind])
+            else None
+            for kind, told in self.unit_records.items()
+        }
 
     def devices(self) -> list[str]:
         """Return the processors and accelerators that units ran on."""
-        found: Counter[str] = Counter()
-        for folders in self.units.values():
-            for path in (folder / RECORD for folder in folders):
-                if path.exists():
-                    told = read_json(path, dict)
-                    found[told["processor"]] += 1
-                    if told["accelerator"]:
-                        found[told["accelerator"]] += 1
-        return list(found)
+        told = [one for records in self.unit_records.values() for one in records]
+        names = [one[name] for name in ("processor", "accelerator") for one in told]
+        return list(dict.fromkeys(filter(None, names)))
 
     def json_of(self, path: Path) -> dict[str, Any]:
         """Return what a JSON file of the run holds, nothing where there is none."""
@@ -144,7 +153,11 @@ class Run:
 
     def unit_parameters(self, kind: str) -> list[dict[str, Any]]:
         """Return the parameters of the finished units of a kind."""
-        return [read_json(f / "unit.json", dict)["parameters"] for f in self.units.get(kind, [])]
+        found = []
+        for path in (folder / "unit.json" for folder in self.units.get(kind, [])):
+            with self.reading(path):
+                found.append(dict(read_json(path, dict)["parameters"]))
+        return found
 
 
 def open_run(root: Path) -> Run:
