@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..diversity import ConfigurationError
+from ..diversity.html import Report
 from . import configuration as configurations
 from .plan import study_of
 
@@ -59,7 +60,7 @@ class Study:
     configuration: type[BaseModel]
     check: Callable[[Any], Any]
     run: Callable[..., xr.Dataset]
-    estimate: Callable[..., dict[str, Any]]
+    estimate: Callable[..., Report]
     draw_figures: Callable[..., list[Path]]
     told: Callable[[xr.Dataset], dict[str, Any]]
     show: Callable[[xr.Dataset], None]
@@ -97,7 +98,7 @@ def study_named(name: str) -> Study:
         configuration=getattr(front, asked),
         check=front.check,
         run=getattr(front, run),
-        estimate=front.estimate,
+        estimate=lambda asked, *, workers: Report(front.estimate(asked, workers=workers)),
         draw_figures=front.draw_figures,
         told=commands.told,
         show=commands.show,
