@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -135,9 +136,8 @@ def open_cluster(
     environment = {name: str(threads) for name in _THREADS}
     settings = {
         "distributed.scheduler.allowed-failures": 0,  # here they are counted by unit
-        "distributed.worker.daemon": False,  # a unit may have processes of its own
-        # A worker in a unit's C code answers late.
-        "distributed.comm.timeouts.tcp": "300s",
+        # A worker in a unit's C code may be silent for long.
+        "distributed.scheduler.worker-ttl": "30 minutes",
         "distributed.nanny.pre-spawn-environ": {**environment, "MALLOC_TRIM_THRESHOLD_": "65536"},
     }
     options = _options(asked)
@@ -161,8 +161,8 @@ def open_cluster(
             ) from None
         except (TypeError, ValueError, RuntimeError) as error:
             raise ConfigurationError(
-                f"No cluster of kind {asked.kind} can be had with executor.options "
-                f"{asked.options}: {_cause(error)}."
+                f"No cluster of kind {asked.kind} can be had with these executor.options: "
+                f"{_cause(error)}."
             ) from None
         client.run(check_sees, root, token)
         deaths = 1 + int(client.run_on_scheduler(_allowed_failures))
@@ -182,6 +182,7 @@ def _cluster(
         from distributed import LocalCluster
 
         common = {"threads_per_worker": 1, "processes": True, "dashboard_address": None}
+        common["silence_logs"] = logging.ERROR
         return LocalCluster(n_workers=workers, **{**common, **resources, **options})
     import dask_jobqueue
 
@@ -192,7 +193,7 @@ def _cluster(
             "not on this machine. Start the sweep where it is, or choose another kind."
         )
     lines = [f"export {name}={value}" for name, value in environment.items()]
-    extra = ["--nthreads", "1"]
+    extra = ["--nthreads", "1"]  # one unit at a time, whatever the cores
     if asked.gpus:
         extra += ["--resources", f"GPU={asked.gpus}"]
     given: dict[str, Any] = {"cores": threads, "processes": 1, "memory": "4GB"} | options

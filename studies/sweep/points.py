@@ -55,8 +55,15 @@ def dimensions(plan: SweepPlan) -> dict[str, dict[str, list[Any]]]:
     return found | ({"zipped": plan.zip} if plan.zip else {})
 
 
-def sweep_points(plan: SweepPlan) -> list[Point]:
+def sweep_points(plan: SweepPlan, *, check: bool = True) -> list[Point]:
     """Return all points of a sweep, validated.
+
+    Parameters
+    ----------
+    plan : SweepPlan
+    check : bool
+        Check also what hangs on this machine, such as packages and files that must be there to
+        run the points, and not only to read them.
 
     Raises
     ------
@@ -95,6 +102,8 @@ def sweep_points(plan: SweepPlan) -> list[Point]:
                 "threads differs between points, and all of them share their workers. Put it under "
                 "set, and run a sweep for each number."
             )
+    if not check:
+        return points
     checked: set[str] = set()
     for point in points:
         # What a check looks at rarely varies: names, files and hyper-parameters.

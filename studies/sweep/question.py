@@ -122,9 +122,9 @@ def load_sweep(path: Path | None, out: Path) -> SweepConfiguration:
                 f"{out} holds a study, {plan['study']}, and no sweep. Name the sweep's YAML file."
             )
         content = {**plan["configuration"], **json.loads((out / EXECUTOR).read_text())}
+        return SweepConfiguration.model_validate(content)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
             f"{out} holds no sweep that can be read ({type(error).__name__}). Name the sweep's "
             "YAML file."
         ) from None
-    return SweepConfiguration.model_validate(content)
