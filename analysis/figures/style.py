@@ -176,6 +176,11 @@ def line_length(column: Column) -> int:
     return 72 if on_slide() else {"single": 52, "double": 110}[column]
 
 
+def legend_length(column: Column) -> int:
+    """Return how many characters of a legend's type stand beside each other, handles included."""
+    return 78 if on_slide() else {"single": 56, "double": 130}[column]
+
+
 def words(name: object) -> str:
     """Return a name of the data as words: ``unseen_molecules`` → ``unseen molecules``."""
     return str(name).replace("_", " ")

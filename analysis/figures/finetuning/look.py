@@ -14,7 +14,7 @@ from ..style import (
     CYCLE,
     GREY,
     Column,
-    line_length,
+    legend_length,
     pt,
     stacked,
     type_size,
@@ -81,8 +81,7 @@ def arm_handles(arms: Sequence[str]) -> list[Line2D]:
 def legend_below(figure: Figure, handles: Sequence[Line2D], column: Column) -> None:
     """Put a legend under all panels, in as many rows as it needs."""
     labels = [str(handle.get_label()) for handle in handles]
-    length = int(1.1 * line_length(column))
-    rows = -(-sum(len(label) + 6 for label in labels) // length)
+    rows = -(-sum(len(label) + 6 for label in labels) // legend_length(column))
     figure.legend(
         handles=list(handles),
         loc="outside lower center",

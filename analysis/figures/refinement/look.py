@@ -18,7 +18,7 @@ from ..style import (
     MARKERS,
     Column,
     legend_columns,
-    line_length,
+    legend_length,
     pt,
     type_size,
     words,
@@ -148,7 +148,7 @@ def legend_below(
 ) -> None:
     """Put a legend under all panels, as many columns as fit."""
     labels = [str(handle.get_label()) for handle in handles]
-    one_line = sum(len(label) + 5 for label in labels) <= 1.08 * line_length(column)
+    one_line = sum(len(label) + 5 for label in labels) <= legend_length(column)
     figure.legend(
         handles=list(handles),
         loc="outside lower center",
