@@ -12,7 +12,7 @@ PINNED := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" * (sys.ve
 # One thread a process: worker processes fill the cores, and tblite slows down with more.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: env study test test-slow test-mace check bench bench-accuracy bench-scale docs constraints wheel clean
+.PHONY: env study test test-slow test-mace notebooks check bench bench-accuracy bench-scale docs constraints wheel clean
 
 env: $(READY)
 
@@ -31,6 +31,10 @@ test: env
 
 test-slow: env
 	$(BIN)/python -m pytest -m slow
+
+# Each in a kernel of its own, 60 s at most; one of them: make notebooks ONLY=03
+notebooks: env
+	$(BIN)/python notebooks/execute.py $(ONLY)
 
 # MACE needs e3nn 0.4.4, and so an environment without the other universal potentials.
 MACE := .venv-mace
