@@ -262,8 +262,25 @@ executor: {kind: local, workers: 2, options: {memory_limit: 2GB}}
 """
 
 
+def _sweep(folder: Path) -> None:
+    from breadth.studies.sweep import load_sweep
+
+    (folder / "plan.yaml").write_text(SWEEP)
+    asked = load_sweep(folder / "plan.yaml", folder)
+    (folder / "out").mkdir()
+    plan = {"study": "sweep", "configuration": asked.plan().model_dump(mode="json")}
+    (folder / "out" / "plan.json").write_text(json.dumps(plan))
+    executor = asked.model_dump(mode="json", include={"executor", "at_once"})
+    (folder / "out" / "executor.json").write_text(json.dumps(executor))
+
+
 def _read_sweep(folder: Path, case: int) -> object:
-    return _command("sweep", folder / "plan.yaml", "--out", folder / "out", "--dry-run", "--json")
+    from breadth.studies.sweep import load_sweep
+    from breadth.studies.sweep.points import sweep_points
+
+    if case % 3 == 0:  # as a sweep that goes on finds it
+        return load_sweep(None, folder / "out")
+    return sweep_points(load_sweep(folder / "plan.yaml", folder / "out").plan())
 
 
 def _run(folder: Path) -> None:
@@ -316,7 +333,7 @@ def subjects() -> list[Subject]:
             *(("PoolConfiguration", ""), ("TuneConfiguration", "")),
         )
     ]
-    runs = [Subject("run", _run, _read_run), Subject("figures", _run, _draw_run, share=0.15)]
+    runs = [Subject("run", _run, _read_run, 0.5), Subject("figures", _run, _draw_run, 0.05)]
     return [
         *files,
         *configurations,
@@ -324,6 +341,6 @@ def subjects() -> list[Subject]:
         Subject("potential", _saved, _read_potential),
         Subject("checkpoint", _fit, _resumed),
         Subject("extrapolation", _extrapolation, _read_extrapolation),
-        Subject("sweep", partial(_text, "plan.yaml", SWEEP), _read_sweep),
+        Subject("sweep", _sweep, _read_sweep),
         *(runs if RUN in os.environ else []),
     ]

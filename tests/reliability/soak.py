@@ -26,9 +26,11 @@ from breadth import __version__
 from breadth.diversity.randomness import generator
 from breadth.studies.record import processor
 
-from .corpus import RUN, subjects
+from .bombs import MARKER, armed
+from .corpus import RUN, Subject, subjects
 from .kills import ROOT, Killing, differences
 from .surroundings import TINY, breadth, clocks, full_disk, read_only, two_runs
+from .trials import IN_ALL, attempt
 
 #: A sweep of two studies that take seconds each: enough to be killed in.
 PLAN = """\
@@ -43,7 +45,7 @@ over: {seed: [0, 1]}
 """
 #: Mean seconds from a start, or from its first unit, to its kill.
 MOMENT = 12.0
-#: Sweeps that are killed side by side.
+#: Sweeps that are killed, and subjects that are read, side by side.
 AT_ONCE = 3
 
 
@@ -121,35 +123,40 @@ def mutations(scratch: Path, count: int) -> dict[str, Any]:
     os.environ[RUN] = str(run)
     chosen = subjects()
     total = sum(one.share for one in chosen)
-    kinds: Counter[str] = Counter()
-    by_subject: dict[str, dict[str, int]] = {}
-    faults: list[str] = []
-    peak, slowest = 0, 0.0
-    for subject in chosen:
-        cases, found = max(1, round(count * subject.share / total) + 1), Counter[str]()
-        following = 0
-        while following < cases:
-            following, lines, death = _in_a_process(subject.name, following, cases)
-            for told in lines:
-                found[told["kind"]] += 1
-                peak, slowest = max(peak, told["peak"]), max(slowest, told["seconds"])
-                if told["kind"] == "fault":
-                    faults.append(f"{subject.name} {told['case']}: {told['said'][-600:]}")
-            if death:
-                found["death"] += 1
-                faults.append(f"{subject.name} {following}: {death}")
-                following += 1
-        kinds += found
-        by_subject[subject.name] = dict(found)
-        _tell(f"{subject.name}: {dict(found)}")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        wanted = [1 + round(count * one.share / total) for one in chosen]
+        tried = dict(zip(chosen, pool.map(_tried, chosen, wanted), strict=True))
+    told = [one for outcomes, _ in tried.values() for one in outcomes]
+    deaths = [one for _, deaths in tried.values() for one in deaths]
+    faults = [
+        f"{t['subject']} {t['case']}: {t['said'][-600:]}" for t in told if t["kind"] == "fault"
+    ]
     return {
-        "cases": sum(kinds.values()),
-        "outcomes": dict(kinds),
-        "peak_megabytes": round(peak / 2**20),
-        "slowest_seconds": round(slowest, 2),
-        "by_subject": by_subject,
-        "faults": faults,
+        "cases": len(told) + len(deaths),
+        "outcomes": {**Counter(one["kind"] for one in told), "deaths": len(deaths)},
+        "peak_megabytes": round(max(one["peak"] for one in told) / 2**20),
+        "slowest_seconds": round(max(one["seconds"] for one in told), 2),
+        "by_subject": {
+            subject.name: dict(Counter(one["kind"] for one in outcomes))
+            for subject, (outcomes, _) in tried.items()
+        },
+        "faults": faults + deaths,
     }
+
+
+def _tried(subject: Subject, cases: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """Try the cases of a subject; return the outcomes, and at which ones the process died."""
+    outcomes: list[dict[str, Any]] = []
+    deaths: list[str] = []
+    following = 0
+    while following < cases:
+        following, lines, death = _in_a_process(subject.name, following, cases)
+        outcomes += lines
+        if death:
+            deaths.append(f"{subject.name} {following}: {death}")
+            following += 1
+    _tell(f"{subject.name}: {dict(Counter(one['kind'] for one in outcomes))} {deaths}")
+    return outcomes, deaths
 
 
 def _in_a_process(name: str, first: int, last: int) -> tuple[int, list[dict[str, Any]], str]:
@@ -165,11 +172,11 @@ def _in_a_process(name: str, first: int, last: int) -> tuple[int, list[dict[str,
     assert process.stdout is not None
     following, lines, death = first, [], ""
     # Beyond the patience of a case, which a loop outside Python does not hear of.
-    watchdog = threading.Timer(600.0, process.kill)
+    watchdog = threading.Timer(2 * IN_ALL, process.kill)
     watchdog.start()
     for line in process.stdout:
         watchdog.cancel()
-        watchdog = threading.Timer(120.0, process.kill)
+        watchdog = threading.Timer(2 * IN_ALL, process.kill)
         watchdog.start()
         told = json.loads(line)
         following = told["next"]
@@ -183,9 +190,6 @@ def _in_a_process(name: str, first: int, last: int) -> tuple[int, list[dict[str,
 
 def bombs(scratch: Path, count: int) -> dict[str, Any]:
     """Read files that would run code or fill the memory."""
-    from .bombs import MARKER, armed
-    from .trials import attempt
-
     marker = scratch / "executed"
     os.environ[MARKER] = str(marker)
     faults, tried = [], 0

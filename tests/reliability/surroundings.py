@@ -66,7 +66,7 @@ def can_mount() -> bool:
     return bool(int(line.split()[1], 16) >> 21 & 1)
 
 
-def full_disk(scratch: Path, count: int = 0, step: int = 512) -> dict[str, Any]:
+def full_disk(scratch: Path, count: int = 0, step: int = 1024) -> dict[str, Any]:
     """Run a study on a disk that is too small, and enlarge it by `step` kB until the study ends."""
     if not can_mount():
         return {"skipped": "needs root", "faults": []}

@@ -27,8 +27,8 @@ from breadth.diversity.randomness import generator
 from .corpus import Subject, subjects
 from .mutations import mutated
 
-#: Seconds that one case may take on a loaded machine.
-PATIENCE = 30
+#: Seconds of a processor that one case may take, and seconds in all, however loaded the machine.
+PATIENCE, IN_ALL = 30, 300
 #: Bytes that a process may hold.
 MEMORY = 2 * 1024**3
 
@@ -60,19 +60,23 @@ class Outcome:
 
 
 @contextmanager
-def patience(seconds: float = PATIENCE) -> Iterator[None]:
+def patience() -> Iterator[None]:
     """Raise `Hung` where what is done inside takes too long."""
 
     def hung(number: int, frame: Any) -> None:
-        raise Hung(f"no answer within {seconds} s")
+        raise Hung(f"no answer within {PATIENCE} s of a processor, or {IN_ALL} s")
 
-    before = signal.signal(signal.SIGALRM, hung)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    timers = ((signal.SIGPROF, signal.ITIMER_PROF, PATIENCE),)
+    timers += ((signal.SIGALRM, signal.ITIMER_REAL, IN_ALL),)
+    before = [signal.signal(number, hung) for number, _, _ in timers]
+    for _, timer, seconds in timers:
+        signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for (number, timer, _), handler in zip(timers, before, strict=True):
+            signal.setitimer(timer, 0)
+            signal.signal(number, handler)
 
 
 def attempt(subject: Subject, folder: Path, case: int) -> Outcome:
