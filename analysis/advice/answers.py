@@ -61,6 +61,9 @@ class Advice:
     supported: bool
     reasons: tuple[str, ...]
     """Why it is not supported."""
+    updates_gain: float
+    """Of the largest cell: its error after a quarter of the updates ÷ after all. Where it is far
+    above 1, updates hold the error up, and a larger budget needs more of them."""
 
     @property
     def reason(self) -> str | None:

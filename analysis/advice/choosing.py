@@ -120,6 +120,7 @@ def advise(
         ),
         supported=not reasons,
         reasons=tuple(reasons),
+        updates_gain=_updates_gain(cells, shares),
     )
 
 
@@ -190,6 +191,17 @@ def mixture_of(
     """Return the weighted mean error of every draw at every cell, (draws, cells)."""
     parts = [share * surfaces[name].draws(molecules, conformers) for name, share in shares.items()]
     return np.asarray(np.sum(parts, axis=0))
+
+
+def _updates_gain(cells: Cells, shares: Mapping[str, float]) -> float:
+    """Return the error after a quarter of the updates ÷ after all of the largest cell."""
+    columns = [cells.test_sets.index(name) for name in shares]
+    largest = int(cells.labels.argmax())
+    early, late = (
+        float((e[largest][:, columns] @ np.array(list(shares.values()))).mean())
+        for e in (cells.quarter, cells.errors)
+    )
+    return early / late
 
 
 def relative_loss(drawn: np.ndarray) -> np.ndarray:

@@ -46,17 +46,19 @@ class Form:
     """Whether it falls with M and C wherever it is asked; otherwise it is only compared with."""
 
     def matrix(
-        self, molecules: np.ndarray, conformers: np.ndarray, powers: tuple[float, ...]
+        self, molecules: np.ndarray, conformers: np.ndarray, powers: np.ndarray
     ) -> np.ndarray:
-        """Return the columns at some cells, shape (K, p)."""
+        """Return the columns at K cells for each of E choices of exponents, shape (E, K, p)."""
         m, c = np.asarray(molecules, float), np.asarray(conformers, float)
-        return np.stack(self.columns(m, c, *powers), axis=-1)
+        columns = self.columns(m, c, *powers.T[..., None])
+        shape = (len(powers), len(m))
+        return np.stack([np.broadcast_to(column, shape) for column in columns], axis=-1)
 
     @property
     def n_parameters(self) -> int:
         """Coefficients and exponents."""
         one = np.ones(1)
-        return self.matrix(one, one, (1.0,) * self.exponents).shape[1] + self.exponents
+        return self.matrix(one, one, np.ones((1, self.exponents))).shape[2] + self.exponents
 
 
 FORMS = (
@@ -115,12 +117,8 @@ class Fit:
 
     def predict(self, molecules: np.ndarray, conformers: np.ndarray) -> np.ndarray:
         """Return the error at K cells of each surface, shape (D, K)."""
-        out = np.empty((len(self.powers), len(molecules)))
-        kinds, of = np.unique(self.powers, axis=0, return_inverse=True)
-        for k, powers in enumerate(kinds):
-            rows = np.flatnonzero(of.reshape(-1) == k)
-            matrix = self.form.matrix(molecules, conformers, tuple(powers))
-            out[rows] = self.coefficients[rows] @ matrix.T
+        matrix = self.form.matrix(molecules, conformers, self.powers)
+        out = np.einsum("dkp,dp->dk", matrix, self.coefficients)
         return np.exp(out) if self.form.logarithmic else out
 
 
@@ -145,16 +143,15 @@ def fit_form(
     """
     root = np.sqrt(weights)
     if form.logarithmic:
-        matrix = form.matrix(molecules, conformers, ()) * root[:, None]
+        matrix = form.matrix(molecules, conformers, np.empty((1, 0)))[0] * root[:, None]
         solved = np.linalg.lstsq(matrix, (np.log(errors) * root).T, rcond=None)[0]
         return Fit(form, np.empty((len(errors), 0)), solved.T)
     # Deviations relative to the first surface: with its own errors each, a draw with a low error
     # in one cell would weigh that cell more.
     root = root / errors[0]
     target = (errors * root).T
-    grid = list(product(EXPONENTS.tolist(), repeat=form.exponents))
-    matrices = np.stack([form.matrix(molecules, conformers, powers) for powers in grid])
-    matrices = matrices * root[:, None]
+    grid = np.array(list(product(EXPONENTS, repeat=form.exponents)))
+    matrices = form.matrix(molecules, conformers, grid) * root[:, None]
     n_columns, n_surfaces = matrices.shape[2], len(errors)
     best = np.full(n_surfaces, np.inf)
     powers = np.zeros((n_surfaces, form.exponents))
@@ -163,22 +160,20 @@ def fit_form(
         combinations(range(n_columns), size) for size in range(1, n_columns + 1)
     )
     power = (target**2).sum(axis=0)
+    along = matrices.transpose(0, 2, 1) @ target  # (exponents, columns, surfaces)
+    gram = matrices.transpose(0, 2, 1) @ matrices
+    # Columns are one where all cells have as many molecules or conformers.
+    gram = gram + 1e-14 * gram * np.eye(n_columns)
     for subset in map(list, subsets):
-        # Exponents of columns that are not in the subset change nothing.
-        part, rows = np.unique(matrices[:, :, subset], axis=0, return_index=True)
-        u, singular, v = np.linalg.svd(part, full_matrices=False)
-        along = u.transpose(0, 2, 1) @ target  # (exponents, columns, surfaces)
-        usable = singular > 1e-10 * singular[:, :1]
-        inverse = np.divide(1.0, singular, out=np.zeros_like(singular), where=usable)
-        solved = v.transpose(0, 2, 1) @ (along * inverse[:, :, None])
-        left = power - (along**2 * usable[:, :, None]).sum(axis=1)
+        solved = np.linalg.solve(gram[:, subset][:, :, subset], along[:, subset])
+        left = power - (solved * along[:, subset]).sum(axis=1)
         left[(solved < 0).any(axis=1)] = np.inf
         place = left.argmin(axis=0)
         found = left[place, np.arange(n_surfaces)]
         # A larger subset is taken only for a better fit, not for the last bits of an equal one.
         better = np.flatnonzero(found < best - 1e-12 * power)
         best[better] = found[better]
-        powers[better] = np.array(grid).reshape(len(grid), -1)[rows[place[better]]]
+        powers[better] = grid[place[better]]
         coefficients[better] = 0.0
         coefficients[better[:, None], np.array(subset)] = solved[place[better], :, better]
     return Fit(form, powers, coefficients)

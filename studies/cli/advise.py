@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -78,12 +79,15 @@ def advise(
     """
     from ...diversity import ConfigurationError
     from ..advising import read_results
+    from ..results import damage_told
 
     growing = have is not None or add is not None
     if growing and (have is None or add is None or candidates is None):
         raise ConfigurationError("--have EXISTING, --add N and --from GEOMETRIES belong together.")
     if growing + (budget is not None) + (core_hours is not None) != 1:
         raise ConfigurationError("Give one of --budget, --core-hours, and --have with --add.")
+    if figure is not None:
+        _check_figure(figure)
     found = read_results(results)
     shares = _weights(weights)
     if have is not None and add is not None and candidates is not None:
@@ -123,7 +127,10 @@ def advise(
         cost = cost_of(level, read_set(candidates or pool_of(results)), per_molecule=molecule_cost)
     spent = budget if core_hours is None else core_hours
     assert spent is not None
-    advice = advise_(found, budget=spent, weights=shares, cost=cost, most_molecules=most_molecules)
+    with damage_told(results):
+        advice = advise_(
+            found, budget=spent, weights=shares, cost=cost, most_molecules=most_molecules
+        )
     drawn = None if figure is None else _draw(found, advice, figure)
     if out is not None:
         from json import dumps
@@ -152,17 +159,23 @@ def _weights(given: list[str] | None) -> dict[str, float] | None:
     return shares
 
 
-def _draw(results: Any, advice: Advice, figure: Path) -> str:
-    from ...analysis.figures import error_surface
-    from ...analysis.figures.files import Format, save
+def _check_figure(figure: Path) -> None:
+    """Raise now, and not after the surfaces are fitted, if no figure can be written like this."""
+    from ...analysis.figures.files import Format
     from ...diversity import ConfigurationError
 
-    formats = {f".{name}": name for name in get_args(Format)}
-    if figure.suffix not in formats:
-        raise ConfigurationError(f"{figure}: a figure ends with {', '.join(formats)}.")
+    if figure.suffix.removeprefix(".") not in get_args(Format):
+        formats = ", ".join(f".{name}" for name in get_args(Format))
+        raise ConfigurationError(f"{figure}: a figure ends with {formats}.")
+
+
+def _draw(results: Any, advice: Advice, figure: Path) -> str:
+    from ...analysis.figures import error_surface
+    from ...analysis.figures.files import save
+
     first = max(advice.weights, key=lambda name: advice.weights[name])
     drawn = error_surface(results, test_set=first, advice=advice)
-    save(drawn, figure.with_suffix(""), formats=(formats[figure.suffix],))
+    save(drawn, figure.with_suffix(""), formats=[figure.suffix.removeprefix(".")])
     return str(figure)
 
 
@@ -209,6 +222,13 @@ def _tell(advice: Advice, figure: str | None, *, json: bool) -> None:
         markup=False,
         soft_wrap=True,
     )
+    if math.isfinite(advice.updates_gain):
+        output().print(
+            "All errors are those of as many updates as the pilot's: with a quarter of them the "
+            f"largest cell's was {advice.updates_gain:.2f} times as high.",
+            markup=False,
+            soft_wrap=True,
+        )
     _tell_support(advice)
     if figure is not None:
         output().print(figure, soft_wrap=True)

@@ -46,6 +46,8 @@ def test_it_is_json_without_nan(advice):
     assert told["supported"] is True
     assert told["reason"] is None
     assert told["errors"][0]["test_set"] == "unseen_molecules"
+    assert told["updates_gain"] == pytest.approx(1.5)
+    assert "supported" in advice._repr_html_()
 
 
 def test_dear_molecules_are_bought_less(pilot, advice):

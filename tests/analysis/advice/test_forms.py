@@ -28,8 +28,10 @@ def test_the_fit_is_the_best_of_all_exponents_with_scipys_bounded_solver(name, s
         return np.linalg.norm((predicted - errors[0]) * root)
 
     best = min(
-        nnls(form.matrix(MOLECULES, CONFORMERS, powers) * root[:, None], errors[0] * root)[1]
-        for powers in product(EXPONENTS, repeat=form.exponents)
+        nnls(matrix * root[:, None], errors[0] * root)[1]
+        for matrix in form.matrix(
+            MOLECULES, CONFORMERS, np.array(list(product(EXPONENTS, repeat=form.exponents)))
+        )
     )
     assert residual(fit.predict(MOLECULES, CONFORMERS)[0]) == pytest.approx(best, rel=1e-6)
     assert (fit.coefficients >= 0).all()

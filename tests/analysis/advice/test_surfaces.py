@@ -38,7 +38,7 @@ def test_draws_of_a_mean_are_students():
     results = grid_results(np.full(16, 0.2), noise=0.0)
     each = np.array([0.19, 0.2, 0.23])  # of the replicates, in all cells
     results["force_mae"].values[:] = each[:, None]
-    surface = fit_surfaces(read_cells(results), n_draws=40_000, form="constant")
+    surface = fit_surfaces(read_cells(results), n_draws=8_000, form="constant")
     drawn = np.log(surface["unseen_molecules"].draws(np.array([10]), np.array([1]))[1:, 0])
     wide = stats.t.interval(0.8, 2, scale=stats.sem(np.log(each)))
     np.testing.assert_allclose(
@@ -47,7 +47,9 @@ def test_draws_of_a_mean_are_students():
 
 
 def test_without_scatter_all_draws_are_the_fit():
-    surface = fit_surfaces(read_cells(grid_results(law(MOLECULES, CONFORMERS), noise=0.0)))
+    surface = fit_surfaces(
+        read_cells(grid_results(law(MOLECULES, CONFORMERS), noise=0.0)), n_draws=20
+    )
     drawn = surface["unseen_molecules"].draws(np.array([160]), np.array([16]))
     np.testing.assert_allclose(drawn, drawn[0, 0])
 
