@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ...diversity import BreadthError
+from ..catalogue import study_named
 from ..configuration import dump, preset_names
 from .blocks import Block, Code, Section, Table, Text
 from .opening import Run
@@ -52,19 +54,29 @@ def command(run: Run) -> str:
     out = f"--out runs/{run.name}"
     found: list[tuple[int, str]] = []
     for name in preset_names(run.study.presets):
-        try:
-            preset = run.study.load(preset=name)
-        except BreadthError:  # of what is not here, such as data or a package
+        preset = _preset(run.study.name, name)
+        if preset is None:
             continue
         changed = [f"{key}={_yaml(value)}" for key, value, *_ in _differences(run.asked, preset)]
+        if len(changed) > _SHORT:
+            continue
         options = f" --set {' '.join(map(shlex.quote, changed))}" if changed else ""
         try:
-            same = run.study.load(preset=name, overrides=changed) == run.asked
-        except BreadthError:
+            same = not changed or run.study.load(preset=name, overrides=changed) == run.asked
+        except BreadthError:  # of what cannot be written as KEY=VALUE
             same = False
-        if same and len(changed) <= _SHORT:
+        if same:
             found.append((len(changed), f"{start} --preset {name}{options} {out}"))
     return min(found)[1] if found else f"{start} --config {run.name}.yaml {out}"
+
+
+@functools.cache
+def _preset(study: str, name: str) -> Any:
+    """Return a bundled preset; None of what cannot be read here, such as without a package."""
+    try:
+        return study_named(study).load(preset=name)
+    except BreadthError:
+        return None
 
 
 def _defaults(model: type[BaseModel]) -> BaseModel:

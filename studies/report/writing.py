@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ...diversity import BreadthError
 from ..plan import study_of
@@ -95,10 +98,9 @@ def _unfinished(run: Run) -> Report:
             "Finished units; none of them is done again",
         ),
     ]
-    try:
+    planned: Mapping[str, Any] = {}
+    with suppress(BreadthError):  # such as of data that is not on this machine
         planned = run.study.estimate(run.asked, workers=1)
-    except BreadthError:  # such as data that is not on this machine
-        planned = {}
     shown = {k: v for k, v in planned.items() if isinstance(v, int | float | str)}
     if shown:
         rows = [(words(key).capitalize(), f"{value:,}" if isinstance(value, int) else str(value))
