@@ -165,7 +165,7 @@ def fit_form(
     # Columns are one where all cells have as many molecules or conformers.
     gram = gram + 1e-14 * gram * np.eye(n_columns)
     for subset in map(list, subsets):
-        solved = np.linalg.solve(gram[:, subset][:, :, subset], along[:, subset])
+        solved = np.linalg.inv(gram[:, subset][:, :, subset]) @ along[:, subset]
         left = power - (solved * along[:, subset]).sum(axis=1)
         left[(solved < 0).any(axis=1)] = np.inf
         place = left.argmin(axis=0)

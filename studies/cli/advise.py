@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 from cyclopts import Parameter
 
@@ -171,11 +171,11 @@ def _check_figure(figure: Path) -> None:
 
 def _draw(results: Any, advice: Advice, figure: Path) -> str:
     from ...analysis.figures import error_surface
-    from ...analysis.figures.files import save
+    from ...analysis.figures.files import Format, save
 
     first = max(advice.weights, key=lambda name: advice.weights[name])
     drawn = error_surface(results, test_set=first, advice=advice)
-    save(drawn, figure.with_suffix(""), formats=[figure.suffix.removeprefix(".")])
+    save(drawn, figure.with_suffix(""), formats=[cast("Format", figure.suffix.removeprefix("."))])
     return str(figure)
 
 
