@@ -29,6 +29,7 @@
 
 # %%
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from breadth.studies import progress_bar, study_named
@@ -46,12 +47,15 @@ study.estimate(asked, workers=2)
 # ## Run it
 #
 # The run makes geometries, labels them by GFN2-xTB, fits the potentials and measures them. All
-# that is finished is kept in the folder: stopped at any moment and run again, it goes on.
+# that is finished is kept in the folder: stopped at any moment and run again, it goes on. These
+# pieces of work are so small that a thread of this notebook does them; for real ones give
+# `workers=4`, which are processes, or any other executor, such as that of a Dask cluster. Numbers
+# do not depend on it.
 
 # %%
 out = Path(tempfile.mkdtemp()) / "smoke"
-with progress_bar() as show:
-    results = study.run(asked, out, workers=2, progress=show, figures=False)
+with ThreadPoolExecutor(1) as here, progress_bar() as show:
+    results = study.run(asked, out, executor=here, progress=show, figures=False)
 results
 
 # %% [markdown]
@@ -82,7 +86,7 @@ partition = HoldOuts(n_unseen_molecules=4, n_larger=4, largest_trained=8).partit
 partition
 
 # %%
-design = FixedBudget(budget=24, n_molecules=5).design(pool, partition.available)
+design = FixedBudget(budget=10, n_molecules=5).design(pool, partition.available)
 design
 
 # %% [markdown]

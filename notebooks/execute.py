@@ -18,7 +18,6 @@ from pathlib import Path
 import jupytext
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
 FOLDER = Path(__file__).parent
 #: Seconds that a notebook may take, where nothing else is said.
@@ -40,8 +39,8 @@ def run(script: Path, keep: Path | None, *, sockets: str, limit: float) -> tuple
     begun, wrong = time.monotonic(), ""
     try:
         client.execute()
-    except (CellExecutionError, CellTimeoutError) as error:
-        wrong = str(error)
+    except Exception as error:  # of a cell, of one that takes too long, of a kernel that died
+        wrong = f"{type(error).__name__}: {error}"
     seconds = time.monotonic() - begun
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .catalogue import STUDIES, Study, study_in, study_named
-    from .evaluating import evaluate_predictions
+    from .evaluating import evaluate_predictions, measure_errors
     from .pooling import PoolConfiguration, make_pool
     from .progress import progress_bar
     from .registry import featurizer, label_engine, potential, selector
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: this door too, and sets the number of threads before numeric libraries load.
 _ROOMS = {
     "catalogue": ("STUDIES", "Study", "study_in", "study_named"),
-    "evaluating": ("evaluate_predictions",),
+    "evaluating": ("evaluate_predictions", "measure_errors"),
     "pooling": ("PoolConfiguration", "make_pool"),
     "progress": ("progress_bar",),
     "registry": ("featurizer", "label_engine", "potential", "selector"),
@@ -32,6 +32,7 @@ __all__ = [
     "featurizer",
     "label_engine",
     "make_pool",
+    "measure_errors",
     "potential",
     "progress_bar",
     "selector",

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..analysis import errors
 from ..diversity import ConformerSet, DataError, Labels
+from ..diversity.html import Report
 from ..diversity.tables import ragged_index
 from .outside import matched_predictions, read_predictions
 
 
-def measure_errors(data: ConformerSet, labels: Labels, predicted: Labels) -> dict[str, Any]:
+def measure_errors(data: ConformerSet, labels: Labels, predicted: Labels) -> Report:
     """Compare predictions with labels, as `breadth.analysis.errors` defines errors.
 
     Parameters
@@ -24,8 +24,9 @@ def measure_errors(data: ConformerSet, labels: Labels, predicted: Labels) -> dic
 
     Returns
     -------
-    dict
-        Counts, and errors in eV/Å and eV; None where they cannot be told.
+    Report
+        A dictionary that notebooks show: counts, and errors in eV/Å and eV; None where they
+        cannot be told.
 
     Raises
     ------
@@ -37,7 +38,7 @@ def measure_errors(data: ConformerSet, labels: Labels, predicted: Labels) -> dic
     if not len(forced) and not len(energetic):
         raise DataError("No conformer of the data has a label at this level of theory.")
     m = data.n_molecules
-    result: dict[str, Any] = {"n_conformers": len(data), "n_molecules": m}
+    result = Report(n_conformers=len(data), n_molecules=m)
     if len(forced):
         atoms = ragged_index(data.offsets, forced)[0]
         counts, molecule = data.counts[forced], data.molecule[forced]
@@ -68,7 +69,7 @@ def evaluate_predictions(
     level: str | None = None,
     energy_key: str | None = None,
     forces_key: str | None = None,
-) -> dict[str, Any] | None:
+) -> Report | None:
     """Measure the errors of another model's predictions, as `breadth evaluate` does those of ours.
 
     Parameters
@@ -84,7 +85,7 @@ def evaluate_predictions(
 
     Returns
     -------
-    dict or None
+    Report or None
         Errors on the structures that have predictions, and how many have none; None where the
         file predicts nothing of the data.
 
@@ -102,13 +103,13 @@ def evaluate_predictions(
     part, atoms = data.select(rows), ragged_index(data.offsets, rows)[0]
     labels, predicted = labels.select(rows, atoms), predicted.select(rows, atoms)
     refuse_labels(path, predicted, labels, part)
-    return {
-        "predictions": str(path),
-        "level": level or next(iter(data.levels)),
+    return Report(
+        predictions=str(path),
+        level=level or next(iter(data.levels)),
         **measure_errors(part, labels, predicted),
-        "n_without_prediction": len(data) - len(rows),
-        "n_unmatched_predictions": unmatched,
-    }
+        n_without_prediction=len(data) - len(rows),
+        n_unmatched_predictions=unmatched,
+    )
 
 
 def refuse_labels(path: Path, predicted: Labels, labels: Labels, data: ConformerSet) -> None:
