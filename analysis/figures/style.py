@@ -80,7 +80,7 @@ def using(style: Style) -> Iterator[None]:
     A paper's figure is 3.35 or 7.0 in wide, its type 7–8 pt. A talk's is a slide of 16:9: panels
     stand beside each other, type has 14 pt at least, and lines and marks grow with it.
 
-    >>> with using("talk"):
+    >>> with using("talk"), styled():
     ...     new_figure("single", 3.0).get_size_inches().round(2).tolist()
     [13.33, 7.5]
     """
