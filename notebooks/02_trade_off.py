@@ -56,12 +56,12 @@ study.estimate(asked, workers=2)
 out = Path(tempfile.mkdtemp()) / "smoke"
 with ThreadPoolExecutor(1) as here, progress_bar() as show:
     results = study.run(asked, out, executor=here, progress=show, figures=False)
-results
+results["force_mae"]
 
 # %% [markdown]
-# Results are an `xarray.Dataset`: `force_mae` by design, replicate and test set, with intervals
-# from a bootstrap over replicates and test molecules. The same table that the command line
-# prints:
+# `results` is an `xarray.Dataset`, of which this is one variable: the force error in eV/Å by
+# design, replicate and test set. Others hold intervals, from a bootstrap over replicates and test
+# molecules, and what the training sets measure. The same table that the command line prints:
 
 # %%
 study.show(results)
@@ -120,8 +120,8 @@ error_against_molecules(found, column="double")
 error_against_conformers(found, column="double")
 
 # %% [markdown]
-# Left to right in the first, the same number of labels on ever more molecules: the error falls
-# where molecules are new, and rises a little where they are known.
+# In the demo, left to right in the first figure, the same number of labels on ever more
+# molecules: the error falls where molecules are new, and rises a little where they are known.
 #
 # ## What would you do with more labels?
 #

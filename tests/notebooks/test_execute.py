@@ -14,7 +14,7 @@ def folder(tmp_path) -> Path:
     """Return a folder with a copy of the runner and three notebooks."""
     (tmp_path / "execute.py").write_text(EXECUTE.read_text())
     for name, code in {
-        "01_works": "import breadth.diversity\n1 + 1",
+        "01_works": "1 + 1",
         "02_fails": "1 / 0",
         "03_is_slow": "import time\ntime.sleep(0.1)",
     }.items():
