@@ -23,6 +23,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "equations",
+    "figures",
     "reference",
 ]
 exclude_patterns = ["_build", "extensions"]
