@@ -12,7 +12,7 @@ PINNED := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" * (sys.ve
 # One thread a process: worker processes fill the cores, and tblite slows down with more.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: env study test test-slow test-mace notebooks check bench bench-accuracy bench-scale docs constraints wheel clean
+.PHONY: env study test test-slow test-mace soak notebooks check bench bench-accuracy bench-scale docs constraints wheel clean
 
 env: $(READY)
 
@@ -35,6 +35,10 @@ test-slow: env
 # Each in a kernel of its own, 60 s at most; one of them: make notebooks ONLY=03
 notebooks: env
 	$(BIN)/python notebooks/execute.py $(ONLY)
+
+# Kills, damaged files, full disks: half an hour or more; see docs/reliability.md.
+soak: env
+	@$(BIN)/python -m tests.reliability.soak $(PARTS)
 
 # MACE needs e3nn 0.4.4, and so an environment without the other universal potentials.
 MACE := .venv-mace

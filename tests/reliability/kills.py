@@ -52,7 +52,7 @@ class Killing:
         'worker', one of them: a study ends by itself then, with an error that says what to do, and
         a sweep goes on.
         """
-        there = {folder.name for folder in self._units()}
+        there = {folder.name for folder in self.units()}
         self.log.write_text("")
         began = time.monotonic()
         process = subprocess.Popen(
@@ -84,7 +84,7 @@ class Killing:
                 os.killpg(process.pid, signal.SIGKILL)
         self.seconds = time.monotonic() - began
         self.starts += 1
-        self._look(there, process.returncode, said, "worker" in killed)
+        self.look(there, process.returncode, said, "worker" in killed)
         return process.returncode == 0
 
     def _kill(self, process: subprocess.Popen[str], victim: str) -> str:
@@ -101,14 +101,14 @@ class Killing:
         self.victims[victim] += 1
         return victim
 
-    def _look(self, there: set[str], status: int, said: str, torn: bool) -> None:
+    def look(self, there: set[str], status: int, said: str, torn: bool) -> None:
         """Compare the folder with what it held, and the log with what needed no work."""
         for path, digest in self.kept.items():
             if not path.exists():
                 self.faults.append(f"{path} was finished and is gone")
             elif _digest(path) != digest:
                 self.faults.append(f"{path} was finished and is another now")
-        self.kept = {folder: _digest(folder) for folder in self._units()}
+        self.kept = {folder: _digest(folder) for folder in self.units()}
         ended, begun = set(there), set()
         for word, key, _ in (line.split() for line in self.log.read_text().splitlines()):
             if word == "ended":
@@ -124,7 +124,8 @@ class Killing:
         if status not in (0, -signal.SIGKILL) and not (status == 1 and "to go on" in said):
             self.faults.append(f"it ended with {status}: {said[-500:]}")
 
-    def _units(self) -> list[Path]:
+    def units(self) -> list[Path]:
+        """Return the folders of finished units."""
         return sorted(self.out.rglob("units/*"))
 
 

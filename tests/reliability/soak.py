@@ -116,11 +116,12 @@ def _killed(scratch: Path, plan: Path, count: int, number: int) -> list[Killing]
 def mutations(scratch: Path, count: int) -> dict[str, Any]:
     """Try damaged files, `count` in all, each subject in processes of its own."""
     # What commands make of finished studies needs one.
-    run = scratch / "run"
-    made = breadth(*TINY, "--out", str(run))
-    if made.returncode:
-        return {"faults": [made.stderr]}
-    os.environ[RUN] = str(run)
+    if RUN not in os.environ:
+        run = scratch / "run"
+        made = breadth(*TINY, "--out", str(run))
+        if made.returncode:
+            return {"faults": [made.stderr]}
+        os.environ[RUN] = str(run)
     chosen = subjects()
     total = sum(one.share for one in chosen)
     with ThreadPoolExecutor(AT_ONCE) as pool:

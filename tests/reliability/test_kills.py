@@ -1,28 +1,70 @@
-"""Killed at three places and started again, a study ends as if nothing had happened."""
+"""Killed at three places and started again, a study ends as if nothing had happened.
 
-from functools import partial
+`make soak` kills sweeps, their workers and both at random moments, through the command.
+"""
 
-from .kills import Killing, differences
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from .kills import ROOT, Killing, differences
 
 #: A study that takes seconds: enough to be killed in, too small for anything else.
 TINY = (
-    *("study", "tradeoff", "--preset", "smoke", "--workers", "2", "--set"),
     *("training.n_updates=12", "pool.n_molecules=18", "hold_outs.n_molecules=2"),
-    "fixed_molecules=null",
+    *("fixed_molecules=null", "threads=1"),
 )
 
 
-def test_three_kills_change_no_value_and_lose_no_unit(tmp_path):
-    whole, torn = tmp_path / "whole", tmp_path / "torn"
-    undisturbed = Killing((*TINY, "--out", str(whole)), whole, tmp_path / "log")
-    assert undisturbed.start()
-    run = Killing((*TINY, "--out", str(torn)), torn, tmp_path / "log")
-    for stage, victim in (("labels-*", "run"), ("fit-*", "worker"), ("predictions-*", "all")):
-        there = partial(lambda stage, passed: any(torn.glob(f"units/{stage}")), stage)
-        assert not run.start([(there, victim)]), f"it ended before {stage}: {run.faults}"
-        assert not (torn / "finished.json").exists()
-    assert run.victims == {"run": 1, "worker": 1, "all": 1}
-    assert run.start()
-    assert run.faults == undisturbed.faults == []
-    assert differences(whole, torn) == []
-    assert [name for name in ("aside", "partial") if any((torn / name).glob("*/*"))] == []
+@pytest.fixture
+def zygote(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.reliability.zygote", *TINY],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "BREADTH_WATCHED": str(tmp_path / "log"),
+            "PYTHONPATH": str(ROOT / "src"),
+        },
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    yield process
+    process.stdin.close()
+    process.wait()
+
+
+def started(zygote, run, until=None):
+    """Start the study, kill it where files that `until` names are there; return its status."""
+    there = {folder.name for folder in run.units()}
+    run.log.write_text("")
+    zygote.stdin.write(f"{run.out}\n")
+    zygote.stdin.flush()
+    child = int(zygote.stdout.readline())
+    if until is not None:
+        while not any(run.out.glob(until)) and os.path.exists(f"/proc/{child}"):
+            time.sleep(0.002)
+        os.kill(child, signal.SIGKILL)
+    status = int(zygote.stdout.readline())
+    run.look(there, status, "", torn=False)
+    return status
+
+
+def test_three_kills_change_no_value_and_lose_no_unit(tmp_path, zygote):
+    log = tmp_path / "log"
+    whole, torn = (Killing((), tmp_path / name, log) for name in ("whole", "torn"))
+    assert started(zygote, whole) == 0
+    for stage in ("units/labels-*", "partial/fit-*", "predictions.nc"):
+        assert started(zygote, torn, until=stage) == -signal.SIGKILL, stage
+        assert not (torn.out / "finished.json").exists()
+    assert started(zygote, torn) == 0
+    assert torn.faults == whole.faults == []
+    assert differences(whole.out, torn.out) == []
+    assert [name for name in ("aside", "partial") if any((torn.out / name).glob("*/*"))] == []
