@@ -181,7 +181,7 @@ def _cluster(
     if asked.kind == "local":
         from distributed import LocalCluster
 
-        common = {"threads_per_worker": 1, "processes": True, "dashboard_address": None}
+        common = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
         common["silence_logs"] = logging.ERROR
         return LocalCluster(n_workers=workers, **{**common, **resources, **options})
     import dask_jobqueue
@@ -196,7 +196,9 @@ def _cluster(
     extra = ["--nthreads", "1"]  # one unit at a time, whatever the cores
     if asked.gpus:
         extra += ["--resources", f"GPU={asked.gpus}"]
-    given: dict[str, Any] = {"cores": threads, "processes": 1, "memory": "4GB"} | options
+    given: dict[str, Any] = {"cores": threads, "processes": 1, "memory": "4GB"}
+    given |= {"death_timeout": 300} | options  # shared file systems are slow to import from
+    given.setdefault("scheduler_options", {"dashboard_address": ":0"})  # two sweeps at once
     given["job_script_prologue"] = [*lines, *given.get("job_script_prologue", ())]
     given["worker_extra_args"] = [*extra, *given.get("worker_extra_args", ())]
     return made(**given)
