@@ -191,6 +191,9 @@ def _record(row: Any, path: Path, place: str, header: Header, level: str | None)
         record.frame_extras = {k: np.asarray(v) for k, v in own["frame_extras"]}
         record.atom_extras = {k: np.asarray(v) for k, v in own["atom_extras"]}
         _refuse_misfits(record)
+    for name, values in record.atom_extras.items():
+        if values.shape[:1] != record.numbers.shape:
+            raise ValueError(f"it has not one row of {name!r} for each atom")
     record.levels = {k: v for k, v in levels.items() if v}
     record.frame_extras |= {**pairs, **{k: plain_value(v) for k, v in data.items()}}
     return record
@@ -224,9 +227,6 @@ def _refuse_misfits(record: Record) -> None:
     extras = [*record.frame_extras.items(), *record.atom_extras.items()]
     if not all(isinstance(k, str) and v.dtype.kind in "biufU" for k, v in extras):
         raise ValueError("an extra is neither numbers nor texts")
-    for name, values in record.atom_extras.items():
-        if values.shape[:1] != record.numbers.shape:
-            raise ValueError(f"it has not one row of {name!r} for each atom")
 
 
 def _labels(row: Any) -> dict[str, Any]:
