@@ -170,21 +170,12 @@ def test_another_study_in_the_folder_is_refused(smoke, run_breadth):
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize(
-    "stages",
-    [
-        ("units/labels-*", "units/fit-*"),
-        pytest.param(
-            ("units/geometries-*", "units/labels-*", "units/fit-*", "predictions.nc"),
-            marks=pytest.mark.slow,
-        ),
-    ],
-    ids=["twice", "four_times"],
-)
-def test_killed_anywhere_it_ends_with_the_same_values(tmp_path, run_breadth, stages):
+@pytest.mark.slow
+def test_killed_by_the_command_it_ends_with_the_same_values(tmp_path, run_breadth):
+    # In tests/reliability three kills run with the others, without processes of their own.
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     run_breadth(*SMOKE, *TINY, "--out", whole)
-    for stage in stages:
+    for stage in ("units/geometries-*", "units/labels-*", "units/fit-*", "predictions.nc"):
         process = subprocess.Popen(
             [str(BREADTH), *SMOKE, *TINY, "--out", str(torn)],
             stdout=subprocess.DEVNULL,
