@@ -79,7 +79,7 @@ def _sessions(run: Run) -> str:
     stopped = sum(one["ended"] is None for one in run.sessions[:-1])
     if not stopped:
         return f"{len(run.sessions)}"
-    return f"{len(run.sessions)}, of which {stopped} stopped before the end and were gone on from"
+    return f"{len(run.sessions)}, of which {stopped} stopped before the end"
 
 
 def _seeds(run: Run) -> list[Block]:
@@ -92,7 +92,8 @@ def _seeds(run: Run) -> list[Block]:
         "Every random stream is drawn from the root seed by its own name, such as the replicate it "
         "belongs to; the order of work and the number of workers change none."
     )
-    return [Facts(facts), Text(note, "note")]
+    found: list[Block] = [Facts(facts)] if facts else []
+    return [*found, Text(note, "note")]
 
 
 def _cost(run: Run, costs: list[tuple[str, str]]) -> list[Block]:

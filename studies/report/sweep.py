@@ -13,7 +13,7 @@ from ..record import sessions
 from ..sweep import SweepPlan, sweep_status
 from ..sweep.points import Point, sweep_points
 from ..sweep.run import POINTS
-from .blocks import Block, Cell, Code, Report, Section, Table, Text, words
+from .blocks import Block, Cell, Code, Report, Section, Table, Text
 from .making import duration, making_section
 from .opening import Run, open_run, read_json
 from .references import references_section
@@ -59,7 +59,7 @@ def sweep_report(root: Path) -> Report:
 
 
 def _glance(points: list[Point], n_done: int, status: dict[str, Any]) -> list[Block]:
-    keys = ", ".join(words(key) for key in points[0].values)
+    keys = ", ".join(points[0].values)
     told: list[Block] = [
         Text(f"{len(points)} configurations that differ in {keys}; {n_done} are finished.", "lead")
     ]

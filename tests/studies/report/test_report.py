@@ -237,7 +237,7 @@ def test_a_sweep_is_reported_point_by_point(made, results, tmp_path):
         [p.name, str(p.values["seed"]), str(p.values["n_monitor"])] for p in points
     ]
     assert [row[3] for row in rows[1:]] == ["finished", "finished", "waiting", "waiting"]
-    assert "4 configurations that differ in seed, n monitor; 2 are finished." in told.text
+    assert "4 configurations that differ in seed, n_monitor; 2 are finished." in told.text
     caption = "Force MAE on unseen molecules, meV/Å, by molecules × conformations"
     found = told.tables[caption]
     assert [row[0] for row in found[1:]] == [point.name for point in points[:2]]
