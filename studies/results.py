@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any
 import xarray as xr
 
 from ..diversity import DataError
-from .store import storage_error, sync
+from .store import replace_file
 
 #: What later steps raise at values that no study writes.
 _FAULTS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -26,21 +25,13 @@ def save(dataset: xr.Dataset, path: Path) -> None:
     BreadthError
         If the disk refuses; what stood there before is unharmed.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     compressed = {
         str(name): {"zlib": True, "complevel": 1}
         for name, variable in dataset.data_vars.items()
         if variable.dtype.kind in "fiub" and variable.size > 1000
     }
-    try:
-        dataset.to_netcdf(aside, engine="h5netcdf", encoding=compressed)
-        sync(aside)
-        aside.replace(path)
-        sync(path.parent)
-    except OSError as error:
-        raise storage_error(error, path) from error
-    finally:
-        aside.unlink(missing_ok=True)
+    # In memory first: HDF5 that meets a full disk complains again, and unasked, when it is closed.
+    replace_file(path, dataset.to_netcdf(engine="h5netcdf", encoding=compressed))
 
 
 def load(path: Path) -> xr.Dataset:

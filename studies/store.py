@@ -146,7 +146,7 @@ def check_folder(path: Path) -> None:
         raise ConfigurationError(f"{there} cannot be written to. Name a folder elsewhere.")
 
 
-def replace_file(path: Path, content: str | bytes) -> None:
+def replace_file(path: Path, content: str | bytes | memoryview) -> None:
     """Write a file aside, sync it and rename it over the old one."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
