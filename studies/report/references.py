@@ -33,6 +33,8 @@ _NAMES = {
     "direct": ("qi2023",),
     "entropy_greedy": ("schwalbe2024",),
 }
+#: Keys that name levels of theory; in others a slash is that of a path.
+_LEVELS = ("engine", "prior", "priors", "surface")
 
 
 def references_section(runs: Sequence[Run]) -> Section:
@@ -65,12 +67,12 @@ def cited(run: Run) -> Iterator[str]:
     """Yield the keys of what a run used; some more than once."""
     asked = run.plan["configuration"]
     yield from ("breadth", _STUDIES[run.study.name], "larsen2017", "paszke2019", "rdkit")
-    for name in _used(asked):
+    for key, name in _used(asked):
         level = name.rpartition(":")[0] or name
         for part in (name, level):
             yield from _NAMES.get(part.lower(), ())
-        if "/" in name and ":" not in name:
-            yield "sun2020"  # a level of density functional theory that is computed here
+        if key in _LEVELS and "/" in name and ":" not in name:
+            yield "sun2020"  # density functional theory that is computed here
         if name.lower().startswith("mace"):
             yield "batatia2022mace"
         if name.startswith("low_rank"):
@@ -82,16 +84,16 @@ def cited(run: Run) -> Iterator[str]:
         yield from ("jackson1979", "bigi2024")
 
 
-def _used(content: Any) -> Iterator[str]:
-    """Yield every word of a configuration."""
+def _used(content: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every word of a configuration after its key."""
     if isinstance(content, str):
-        yield content
+        yield key, content
     elif isinstance(content, dict):
-        for inner in content.values():
-            yield from _used(inner)
+        for name, inner in content.items():
+            yield from _used(inner, name)
     elif isinstance(content, list):
         for inner in content:
-            yield from _used(inner)
+            yield from _used(inner, key)
 
 
 def _data(asked: dict[str, Any]) -> Iterator[str]:

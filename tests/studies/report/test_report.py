@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from breadth.studies.report.asked import command
 from breadth.studies.report.blocks import Change, Table, bounds, number, signed
 from breadth.studies.report.opening import open_run
 from breadth.studies.report.page import drawn
-from breadth.studies.report.references import _NAMES, _STUDIES, entries_by_key
+from breadth.studies.report.references import _NAMES, _STUDIES, cited, entries_by_key
 from breadth.studies.results import save
 from breadth.studies.sweep import SweepPlan
 from breadth.studies.sweep.points import sweep_points
@@ -322,6 +323,21 @@ def test_levels_and_potentials_of_the_configuration_are_cited(page):
     assert "kreiman2025" not in cited
     asked = load(TradeoffConfiguration, preset="smoke")
     assert (asked.pool.engine, asked.pool.prior) == ("gfn2", "mmff94")
+
+
+@pytest.mark.parametrize(
+    ("asked", "by_pyscf"),
+    [
+        ({"pool": {"engine": "b3lyp-d3bj/def2-svp"}}, True),
+        ({"pools": {"priors": ["mmff94", "pbe/sto-3g"]}}, True),
+        ({"pool": {"engine": "orca:b3lyp/def2-svp"}}, False),
+        ({"rmd17": {"path": "../data/rmd17"}}, False),
+    ],
+)
+def test_a_path_is_no_level_of_density_functional_theory(asked, by_pyscf):
+    study = study_named("refinement")
+    run = SimpleNamespace(plan={"configuration": asked}, study=study, units={})
+    assert ("sun2020" in cited(run)) is by_pyscf
 
 
 finite = st.floats(-1e6, 1e6)
