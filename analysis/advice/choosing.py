@@ -70,9 +70,6 @@ def advise(
     cells = read_cells(results)
     shares = shares_of(weights, cells)
     surfaces = fit_surfaces(cells, n_draws=n_draws, random_state=random_state)
-    unfitted = [name for name in shares if name not in surfaces]
-    if unfitted:
-        raise DataError(f"Fewer than two designs have an error on {unfitted[0]} in all replicates.")
     molecules, conformers = candidates(cells, budget, cost, most_molecules)
     drawn = mixture_of(surfaces, shares, molecules, conformers)
     best = drawn.argmin(axis=1)
@@ -157,6 +154,8 @@ def candidates(
             + (f", with {most_molecules} molecules at most" if most_molecules else "")
             + ". Raise it, or measure smaller cells."
         )
+    # Of those with as many molecules the one with most conformers: the others leave labels over.
+    pairs = pairs[np.append(pairs[1:, 0] > pairs[:-1, 0], True)]
     return pairs[:, 0], pairs[:, 1]
 
 
@@ -188,7 +187,16 @@ def mixture_of(
     molecules: np.ndarray,
     conformers: np.ndarray,
 ) -> np.ndarray:
-    """Return the weighted mean error of every draw at every cell, (draws, cells)."""
+    """Return the weighted mean error of every draw at every cell, (draws, cells).
+
+    Raises
+    ------
+    DataError
+        If a test set has no surface.
+    """
+    unfitted = [name for name in shares if name not in surfaces]
+    if unfitted:
+        raise DataError(f"Fewer than two designs have an error on {unfitted[0]} in all replicates.")
     parts = [share * surfaces[name].draws(molecules, conformers) for name, share in shares.items()]
     return np.asarray(np.sum(parts, axis=0))
 

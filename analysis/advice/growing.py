@@ -13,8 +13,8 @@ from ...diversity.errors import ConfigurationError
 from .answers import without_nan
 from .choosing import mixture_of, relative_loss, shares_of, whole_interval
 from .cost import Cost
-from .support import reasons_against
-from .surfaces import fit_surfaces, read_cells
+from .support import REACH, reasons_against
+from .surfaces import Cells, fit_surfaces, read_cells
 
 _CANDIDATES = 400
 
@@ -114,7 +114,7 @@ def advise_growth(
         line=(molecules, conformers),
         chosen=chosen,
         best=best,
-        ends=set(),  # all or none of the labels for new molecules: there is nothing beyond
+        ends=_too_far(cells, molecules, conformers),
         mixture=drawn[0],
     )
     n_new = int(new[chosen])
@@ -130,3 +130,14 @@ def advise_growth(
         supported=not reasons,
         reasons=tuple(reasons),
     )
+
+
+def _too_far(cells: Cells, molecules: np.ndarray, conformers: np.ndarray) -> set[int]:
+    """Return the rows with numbers far from those that were measured.
+
+    All or none of the labels for new molecules is no end: there is nothing beyond.
+    """
+    near = np.ones(len(molecules), dtype=bool)
+    for there, wanted in ((cells.molecules, molecules), (cells.conformers, conformers)):
+        near &= (wanted >= there.min()) & (wanted <= REACH * there.max())
+    return set(np.flatnonzero(~near).tolist())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -50,7 +51,7 @@ def reasons_against(
     best : ndarray, shape (draws,)
         Row of the best candidate of each draw.
     ends : set of int
-        Rows of candidates beyond which there could be better ones that were not looked at.
+        Rows of candidates that are too far from the cells, or beyond which nobody looked.
     mixture : ndarray
         Fitted error of each candidate.
     """
@@ -131,14 +132,15 @@ def _corner(
 ) -> list[str]:
     """Say so if the optimum is where the candidates end."""
     molecules, conformers = line
-    share = float(np.isin(best, list(ends)).mean())
+    there = best[np.isin(best, list(ends))]
+    share = len(there) / len(best)
     if chosen not in ends and share <= 0.5:
         return []
-    which = chosen if chosen in ends else int(np.bincount(best).argmax())
+    which = chosen if chosen in ends else int(np.bincount(there).argmax())
+    cell = f"{molecules[which]} × {conformers[which]:.4g}"
     return [
-        f"The optimum is at an end of what can be told from these cells, "
-        f"{molecules[which]} × {conformers[which]} ({share:.0%} of the draws end there): the best "
-        "may lie beyond."
+        f"The optimum is at an end of what can be told from these cells, {cell} ({share:.0%} of "
+        "the draws end there): the best may lie beyond."
     ]
 
 
@@ -152,7 +154,8 @@ def _undertrained(
     """Say so if more updates seem to move the cells' order, or the optimum.
 
     The flags of a study mark every change of rank; among the neighbours in a grid that is mostly
-    chance. Here a pair of cells counts whose order is certain both times, and reversed.
+    chance. Here a pair of cells counts whose difference is beyond twice its error both times, with
+    two signs.
     """
     reasons = []
     rows = cells_of(surfaces, shares)
@@ -175,7 +178,7 @@ def _undertrained(
     if lost > MOST_LOST:
         m, c = (axis[before.argmin()] for axis in line)
         reasons.append(
-            f"Cells are undertrained: after a quarter of the updates {m} × {c} looked best, "
+            f"Cells are undertrained: after a quarter of the updates {m} × {c:.4g} looked best, "
             f"which loses {lost:.0%} after all of them."
         )
     return reasons
@@ -189,14 +192,7 @@ def fit_quarter(
     conformers: np.ndarray,
 ) -> np.ndarray:
     """Return the mixture's errors after a quarter of the updates, by the same forms, (K,)."""
-    early = Cells(
-        cells.molecules,
-        cells.conformers,
-        cells.quarter,
-        cells.quarter,
-        cells.test_sets,
-        cells.flagged,
-    )
+    early = replace(cells, errors=cells.quarter)
     total = np.zeros(len(molecules))
     for name, share in shares.items():
         fitted = fit_surfaces(early, test_sets=[name], n_draws=1, form=surfaces[name].form)

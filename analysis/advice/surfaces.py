@@ -31,8 +31,6 @@ class Cells:
     errors, quarter : ndarray, shape (K, R, T)
         Force MAE by replicate and test set, eV/Å, after all and after a quarter of the updates.
     test_sets : list of str
-    flagged : ndarray of bool, shape (K, T)
-        Designs that the study flags undertrained.
     """
 
     molecules: np.ndarray
@@ -40,7 +38,6 @@ class Cells:
     errors: np.ndarray
     quarter: np.ndarray
     test_sets: list[str]
-    flagged: np.ndarray
 
     @property
     def labels(self) -> np.ndarray:
@@ -56,8 +53,7 @@ def read_cells(results: xr.Dataset) -> Cells:
     DataError
         If the results are not those of a trade-off study, or no cell was drawn at random.
     """
-    needed = ("force_mae", "force_mae_quarter", "undertrained")
-    missing = [name for name in needed if name not in results]
+    missing = [name for name in ("force_mae", "force_mae_quarter") if name not in results]
     missing += [n for n in ("experiment", "n_molecules", "n_conformers") if n not in results.coords]
     if missing:
         raise DataError(
@@ -81,7 +77,6 @@ def read_cells(results: xr.Dataset) -> Cells:
         errors=results["force_mae"].transpose(*dims).values[found],
         quarter=results["force_mae_quarter"].transpose(*dims).values[found],
         test_sets=[str(name) for name in results["test_set"].values],
-        flagged=results["undertrained"].transpose("design", "test_set").values[found],
     )
 
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ...analysis import Advice
     from ...analysis.advice import Growth
 
+#: Selectors along both axes, features and seed of what is to be labelled next, by default.
+_CHOICE = ("random", "random", "compact", 0)
+
 
 def advise(
     results: Path,
@@ -27,10 +30,10 @@ def advise(
     have: Path | None = None,
     add: Count | None = None,
     candidates: Annotated[Path | None, Parameter(name="--from")] = None,
-    molecules_by: str = "random",
-    conformers_by: str = "random",
-    descriptor: str = "compact",
-    random_state: Natural = 0,
+    molecules_by: str = _CHOICE[0],
+    conformers_by: str = _CHOICE[1],
+    descriptor: str = _CHOICE[2],
+    random_state: Natural = _CHOICE[3],
     out: Path | None = None,
     figure: Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
@@ -86,13 +89,23 @@ def advise(
         raise ConfigurationError("--have EXISTING, --add N and --from GEOMETRIES belong together.")
     if growing + (budget is not None) + (core_hours is not None) != 1:
         raise ConfigurationError("Give one of --budget, --core-hours, and --have with --add.")
+    if growing and any(one is not None for one in (figure, molecule_cost, engine, most_molecules)):
+        raise ConfigurationError(
+            "--add counts labels of the molecules in --from: --figure, --molecule-cost, --engine "
+            "and --most-molecules do not go with it."
+        )
+    if not growing and (molecules_by, conformers_by, descriptor, random_state) != _CHOICE:
+        raise ConfigurationError(
+            "--molecules-by, --conformers-by, --descriptor and --random-state say what --add "
+            "chooses: give them with --have and --add."
+        )
+    if budget is not None and (engine is not None or candidates is not None):
+        raise ConfigurationError("--budget counts labels: --engine and --from change no answer.")
     if figure is not None:
         _check_figure(figure)
     found = read_results(results)
     shares = _weights(weights)
     if have is not None and add is not None and candidates is not None:
-        if figure is not None or core_hours is not None or molecule_cost is not None:
-            raise ConfigurationError("--add counts labels: no costs and no figure go with it.")
         from ...diversity import write
         from ..advising import next_labels, told_growth
         from ..comparing import read_set
@@ -123,8 +136,12 @@ def advise(
         from ..advising import pool_of
         from ..comparing import read_set
 
-        level = engine or str(found.attrs.get("level", "gfn2"))
-        cost = cost_of(level, read_set(candidates or pool_of(results)), per_molecule=molecule_cost)
+        level = engine or found.attrs.get("level")
+        if level is None:
+            raise ConfigurationError(f"{results} does not say its level: name one by --engine.")
+        cost = cost_of(
+            str(level), read_set(candidates or pool_of(results)), per_molecule=molecule_cost
+        )
     spent = budget if core_hours is None else core_hours
     assert spent is not None
     with damage_told(results):

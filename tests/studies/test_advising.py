@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from breadth.analysis.advice import advise_growth
 from breadth.diversity import (
     ConfigurationError,
     ConformerSet,
@@ -134,6 +135,9 @@ def test_core_hours_are_paid_by_size(run_breadth, results):
         (("--budget", 99, "--weights", "unseen_molecules=much"), "TEST_SET=WEIGHT"),
         (("--budget", 99, "--figure", "advice.jpg"), ".svg"),
         (("--core-hours", 1, "--from", "nowhere.xyz"), "nowhere.xyz"),
+        (("--budget", 9, "--engine", "b3lyp/6-31g*"), "change no answer"),
+        (("--budget", 9, "--molecules-by", "fps"), "give them with --have"),
+        (("--have", "x", "--add", 1, "--from", "x", "--most-molecules", 9), "do not go with it"),
     ],
 )
 def test_faults_are_told_in_one_paragraph(run_breadth, results, arguments, text):
@@ -149,6 +153,19 @@ def test_files_that_are_no_results_are_named(tmp_path):
     (tmp_path / "results.nc").write_text("no NetCDF")
     with pytest.raises(DataError, match="cannot be read"):
         read_results(tmp_path)
+
+
+def test_more_labels_for_a_set_beyond_the_grid_are_not_supported(results):
+    """The grid has 2 to 8 molecules with 1 to 4 conformers."""
+    asked = {"results": read_results(results), "add": 8, "most_new": 0}
+    near = advise_growth(n_molecules=8, n_conformers=56, **asked)
+    assert near.supported, near.reason
+    far = advise_growth(n_molecules=33, n_conformers=50, **asked)
+    assert not far.supported
+    assert "33 × 1.758" in far.reason
+    asked["results"]["force_mae"][1:] = np.nan
+    with pytest.raises(DataError, match="Fewer than two designs have an error"):
+        advise_growth(n_molecules=8, n_conformers=56, **asked)
 
 
 @pytest.mark.parametrize("add", [1, 9, 40])

@@ -71,6 +71,10 @@ def test_candidates_spend_the_budget_and_no_more(pilot):
     assert (np.diff(m) > 0).all()
     assert m.max() <= 320
     assert c.max() <= 32
+    # Many conformers of few molecules: one candidate for each number of molecules, the fullest.
+    m, c = candidates(cells, 320, Cost())
+    assert (np.diff(m) > 0).all()
+    assert (m[0], c[0]) == (10, 32)
     m, c = candidates(cells, 2560, Cost(), most_molecules=100)
     assert (m.max(), c[m.argmax()]) == (100, 25)
 
