@@ -120,7 +120,6 @@ class TrainingState:
             tensors["best"] = self.best
         facts = {
             "fingerprint": fingerprint,
-            "update": self.update,
             "validation": self.validation,
             "monitored": self.monitored,
             "finished": self.finished,
@@ -147,7 +146,7 @@ class TrainingState:
                     self.weights.device
                 )
             self.best = tensors["best"].to(self.weights.device) if "best" in tensors else None
-            self.update = int(facts["update"])
+            self.update = len(tensors["losses"])
             self.losses[: self.update] = tensors["losses"].numpy()
             self.validation = [(int(u), float(x)) for u, x in facts["validation"]]
             self.monitored = [(int(u), dict(x)) for u, x in facts["monitored"]]
