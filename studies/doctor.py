@@ -151,8 +151,8 @@ def _advice(found: dict[str, Any]) -> list[str]:
     threads = found["environment"]["OMP_NUM_THREADS"]
     if threads != "1":
         said.append(
-            f"OMP_NUM_THREADS is {threads}: worker processes fill the cores, and tblite slows down "
-            "with more threads than one. Use: export OMP_NUM_THREADS=1."
+            f"OMP_NUM_THREADS is {threads or 'not set'}: worker processes fill the cores, and "
+            "tblite slows down with more threads than one. Use: export OMP_NUM_THREADS=1."
         )
     if found["environment"]["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"]:
         said.append(

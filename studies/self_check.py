@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from multiprocessing.synchronize import Barrier
+
     from ..diversity import ConformerSet
     from ..training import FitResult
 
@@ -123,9 +125,11 @@ class Check:
         return ", ".join(path.suffix.removeprefix(".").upper() for path in written)
 
     def workers(self) -> str:
-        """Start two worker processes, as studies do, and hear from each."""
-        with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-            heard = {job.result(timeout=60) for job in [pool.submit(_greet) for _ in range(2)]}
+        """Start two worker processes, as studies do; each waits for the other."""
+        context = get_context("spawn")
+        both = context.Barrier(2)
+        with ProcessPoolExecutor(2, context, initializer=_meet, initargs=(both,)) as pool:
+            heard = {job.result(timeout=120) for job in [pool.submit(os.getpid) for _ in range(2)]}
         _hold(os.getpid() not in heard, "the work was done in this process")
         return "two processes started and answered"
 
@@ -197,9 +201,9 @@ def _step(
     }
 
 
-def _greet() -> int:
-    time.sleep(0.2)  # long enough that one worker cannot answer for both
-    return os.getpid()
+def _meet(barrier: Barrier) -> None:
+    """Wait until both workers are there: one cannot answer for both."""
+    barrier.wait(timeout=60)
 
 
 def _hold(true: bool, otherwise: str) -> None:
