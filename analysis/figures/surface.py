@@ -24,7 +24,6 @@ from .style import (
     pt,
     round_ticks,
     spaced,
-    stacked,
     styled,
     type_size,
     words,
@@ -46,7 +45,7 @@ def error_surface(
 ) -> Figure:
     """Draw the force MAE of every cell of molecules × conformers, on logarithmic axes.
 
-    A cell holds its mean over replicates, the 95 % interval below it, and a star where it is
+    A cell holds its mean over replicates, the 95 % interval below it and a star where it is
     undertrained. Dashed: lines of equal numbers of labels. Double column: the error on
     conformations of known molecules too, which is what breadth costs.
 
@@ -82,8 +81,7 @@ def error_surface(
             bar.set_ticks(ticks := round_ticks(low, high), labels=[f"{t:g}" for t in ticks])
             bar.minorticks_off()
             axes.set_xlabel("Molecules")
-            if axes is panels[0] or stacked(column):
-                axes.set_ylabel("Conformers per molecule")
+        panels[0].set_ylabel("Conformers per molecule")
         if len(panels) > 1:
             panel_letters(panels.tolist())
     return figure
@@ -145,6 +143,8 @@ def _panel(axes: Axes, results: xr.Dataset, test_set: str, advice: Advice | None
             bbox={"facecolor": colour, "edgecolor": "none", "pad": pt(0.6)},
             zorder=4,
         )
+        if not np.isfinite(bounds[k]).all():
+            continue  # one replicate has no interval
         axes.annotate(
             f"{bounds[k, 0]:.0f}–{bounds[k, 1]:.0f}",
             middle,

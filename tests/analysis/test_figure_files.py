@@ -74,6 +74,14 @@ def test_cells_of_a_surface_tell_their_error_and_mark_what_is_advised(results) -
     assert axes.get_xlim()[1] > 1500
 
 
+def test_one_replicate_has_no_interval_in_its_cells(results: xr.Dataset) -> None:
+    one = results.copy(deep=True)
+    one["force_mae_interval"][:] = np.nan
+    texts = [text.get_text() for text in figures.error_surface(one).axes[0].texts]
+    assert texts
+    assert not [text for text in texts if "nan" in text]
+
+
 def _counts(designs: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     return designs["n_molecules"].values, designs["n_conformers"].values
 
