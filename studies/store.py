@@ -59,8 +59,8 @@ class Store:
         """Give a folder to write a unit's results into; it becomes the unit's at the end."""
         # A name of its own, by whatever thread of whatever machine a unit is run twice at once.
         aside = self.root / "aside" / f"{unit.key}-{uuid4().hex}"
-        aside.mkdir(parents=True)
         try:
+            aside.mkdir(parents=True)
             yield aside
             (aside / "unit.json").write_text(json.dumps(asdict(unit), indent=1))
             for path in sorted(aside.rglob("*")):

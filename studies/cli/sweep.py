@@ -42,7 +42,7 @@ def sweep(
         Print one JSON object.
     """
     from ..sweep import estimate_sweep, load_sweep, run_sweep, sweep_status
-    from .console import emit_json, listing, progress_bar, worker_count
+    from .console import emit_json, listing, progress_bar
 
     if status:
         found = sweep_status(out)
@@ -50,8 +50,7 @@ def sweep(
         return
     asked = load_sweep(plan, out)
     if dry_run:
-        count = workers or asked.executor.workers or worker_count(1)
-        told = estimate_sweep(asked, workers=count)
+        told = estimate_sweep(asked, workers=workers)
         emit_json(told) if json else listing(told, "planned")
         return
     with progress_bar() as progress:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,12 +96,11 @@ def sweep_points(plan: SweepPlan, *, check: bool = True) -> list[Point]:
         points.append(Point(name, values, place, asked))
     if len({point.name for point in points}) < len(points):
         points = [Point(f"point-{i:04d}", p.values, p.place, p.asked) for i, p in enumerate(points)]
-    for threads in {getattr(point.asked, "threads", 1) for point in points[1:]}:
-        if threads != getattr(points[0].asked, "threads", 1):
-            raise ConfigurationError(
-                "threads differs between points, and all of them share their workers. Put it under "
-                "set, and run a sweep for each number."
-            )
+    if any(threads_of([point]) != threads_of(points) for point in points):
+        raise ConfigurationError(
+            "threads differs between points, and all of them share their workers. Put it under "
+            "set, and run a sweep for each number."
+        )
     if not check:
         return points
     checked: set[str] = set()
@@ -114,9 +113,14 @@ def sweep_points(plan: SweepPlan, *, check: bool = True) -> list[Point]:
     return points
 
 
+def threads_of(points: Sequence[Point]) -> int:
+    """Return the threads of each worker, which all points share."""
+    return int(getattr(points[0].asked, "threads", 1))
+
+
 def _override(key: str, value: Any) -> str:
-    """Return ``KEY=VALUE``; what JSON writes, YAML reads."""
-    return f"{key}={json.dumps(value)}"
+    """Return ``KEY=VALUE``; what JSON writes, YAML reads, and dates are texts."""
+    return f"{key}={json.dumps(value, default=str)}"
 
 
 def _name(

@@ -12,6 +12,7 @@ from ...diversity import ConfigurationError
 from ..catalogue import STUDIES
 from ..configuration import Section, load
 from ..plan import PLAN
+from ..record import machine
 
 #: Where a sweep keeps how it was run last, which is no part of its plan.
 EXECUTOR = "executor.json"
@@ -103,6 +104,14 @@ class SweepConfiguration(SweepPlan):
     def plan(self) -> SweepPlan:
         """Return what decides the numbers."""
         return SweepPlan(**self.model_dump(exclude={"executor", "at_once"}))
+
+    def worker_count(self, given: int | None, threads: int) -> int:
+        """Return how many workers a run has: those given, the plan's, or what fills this machine.
+
+        A scheduler at an address has its own: at least one, before it is asked.
+        """
+        fill = 1 if self.executor.kind == "address" else max(1, machine()["cores"] // threads)
+        return given or self.executor.workers or fill
 
 
 def load_sweep(path: Path | None, out: Path) -> SweepConfiguration:

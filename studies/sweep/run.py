@@ -8,20 +8,21 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 from uuid import uuid4
 
 from ... import __version__
-from ...diversity import BreadthError
-from ..catalogue import Study, study_named
+from ...diversity import BreadthError, ConfigurationError
+from ..catalogue import study_named
 from ..executor import SetAsideError
 from ..plan import FINISHED, finish, finished, open_plan
 from ..record import begin_session
 from ..store import Store, replace_file
 from .joining import join
-from .points import Point, dimensions, sweep_points
+from .points import Point, dimensions, sweep_points, threads_of
 from .processes import Processes
 from .question import EXECUTOR, SweepConfiguration
 from .sharing import SharedWorkers, begin_folders, finished_units
@@ -66,6 +67,10 @@ def run_sweep(
     ConfigurationError
         If a point cannot be run, or the folder holds another sweep or is in use.
     """
+    if workers is not None and asked.executor.kind == "address":
+        raise ConfigurationError(
+            f"The scheduler at {asked.executor.address} has its own workers: leave --workers out."
+        )
     plan = asked.plan()
     points, study = sweep_points(plan), study_named(plan.study)
     root = Path(os.path.abspath(out))
@@ -74,8 +79,7 @@ def run_sweep(
         open_plan(root, "sweep", plan)
         how = asked.model_dump(mode="json", include={"executor", "at_once"})
         replace_file(root / EXECUTOR, json.dumps(how, indent=1))
-        threads = int(getattr(points[0].asked, "threads", 1))
-        count = workers or asked.executor.workers or max(1, _cores() // threads)
+        count = asked.worker_count(workers, threads_of(points))
         todo = [point for point in points if not finished(root / POINTS / point.name)]
         state = State(root, [point.name for point in points])
         if todo:
@@ -84,9 +88,12 @@ def run_sweep(
                 begin_session(root)
             token = f"{uuid4().hex} {__version__}"
             begin_folders(root, token, again=again)
-            with _workers(asked, count, threads, root, token) as at_work:
+            with _workers(asked, count, threads_of(points), root, token) as at_work:
+                if asked.executor.kind == "address":
+                    count = len(at_work.client.nthreads())
                 shared = SharedWorkers(root, at_work, token)
-                _run_points(study, todo, root, shared, state, asked.at_once, progress)
+                run = partial(study.run, workers=count, executor=shared)
+                _run_points(run, todo, root, shared, state, asked.at_once, progress)
         state.write(None)
         told = state.summary()
         if not told["failed"]:
@@ -110,13 +117,8 @@ def _workers(
     return open_cluster(asked.executor, workers=workers, threads=threads, root=root, token=token)
 
 
-def _cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
 def _run_points(
-    study: Study,
+    run: Callable[..., Any],
     points: list[Point],
     root: Path,
     shared: SharedWorkers,
@@ -137,7 +139,7 @@ def _run_points(
             except Empty:
                 return
             try:
-                _run_point(study, point, root, shared, state)
+                _run_point(run, point, root, state)
             except BaseException as error:
                 unforeseen.append(error)
                 return
@@ -153,18 +155,18 @@ def _run_points(
                 done = sum(map(shared.known.__contains__, finished_units(root)))
                 progress("units", done, max(1, len(shared.known)))
             time.sleep(_TICK)
+        if unforeseen:
+            raise unforeseen[0]
     except BaseException:
         shared.stop()
         shared.workers.shutdown(wait=False, cancel_futures=True)
         for leader in leaders:  # they let go of their folders
             leader.join(timeout=1.0)
         raise
-    if unforeseen:
-        shared.stop()
-        raise unforeseen[0]
+    shared.stop()  # nobody waits for what points that failed had queued
 
 
-def _run_point(study: Study, point: Point, root: Path, shared: SharedWorkers, state: State) -> None:
+def _run_point(run: Callable[..., Any], point: Point, root: Path, state: State) -> None:
     """Run the study of one point, on units that all points share."""
     out = root / POINTS / point.name
     out.mkdir(parents=True, exist_ok=True)
@@ -177,7 +179,7 @@ def _run_point(study: Study, point: Point, root: Path, shared: SharedWorkers, st
 
     state.tell(point.name, state="running")
     try:
-        study.run(point.asked, out, executor=shared, progress=tell)
+        run(point.asked, out, progress=tell)
     except SetAsideError as error:
         state.tell(point.name, state="set aside", reason=str(error))
     except (BreadthError, OSError, MemoryError) as error:

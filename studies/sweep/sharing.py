@@ -93,6 +93,7 @@ class SharedWorkers(AnnouncedExecutor):
         self.workers = workers
         self._lock = threading.RLock()
         self._asked: dict[str, list[Future[Any]]] = {}
+        self._begun: dict[str, Future[Any]] = {}
         self._failures: dict[str, list[str]] = {}
         self._losses: Counter[str] = Counter()
         self._stopped = False
@@ -127,15 +128,19 @@ class SharedWorkers(AnnouncedExecutor):
         """Let go of all that is asked for, as Ctrl-C does."""
         with self._lock:
             self._stopped = True
+            begun = list(self._begun.values())
             for key in list(self._asked):
                 self._answer(key, error=KeyboardInterrupt())
+        for future in begun:
+            future.cancel()
 
     def _begin(self, key: str, unit: Unit, call: tuple[Any, ...], options: dict[str, Any]) -> None:
         try:
             future = self.workers.submit(*call, **options)
-        except BreadthError as error:
+        except Exception as error:  # an answer that never came would be waited for without end
             self._answer(key, error=error)
             return
+        self._begun[key] = future
         future.add_done_callback(lambda ended: self._ended(key, unit, call, options, ended))
 
     def _ended(
@@ -178,6 +183,7 @@ class SharedWorkers(AnnouncedExecutor):
                 self._answer(key, error=set_aside_error(self.root, key, _reason(error)))
 
     def _answer(self, key: str, result: Any = None, error: BaseException | None = None) -> None:
+        self._begun.pop(key, None)
         for answer in self._asked.pop(key):
             if not answer.set_running_or_notify_cancel():
                 continue

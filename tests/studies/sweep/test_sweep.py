@@ -4,6 +4,7 @@ import json
 import shutil
 import threading
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import xarray as xr
 
 from breadth.diversity import ConfigurationError
+from breadth.studies.record import sessions
 from breadth.studies.results import load
 from breadth.studies.store import Store
 from breadth.studies.sweep import estimate_sweep, load_sweep, run_sweep, sweep_status
@@ -35,6 +37,7 @@ def test_points_share_units_and_are_joined(study, asked, ran, tmp_path):
         np.testing.assert_array_equal(there["total"], one["total"])
         # 0 + 1, once and twice the rate.
         assert one["total"].values.tolist() == [float(rate), 2 * float(rate)]
+        assert sessions(Path(point))[-1]["workers"] == 3
 
 
 def test_a_finished_sweep_runs_nothing(study, asked, ran, tmp_path):
@@ -119,6 +122,7 @@ def test_every_point_is_checked_before_anything_is_made(study, asked, ran, tmp_p
         ({"inner.rate": [1, "fast"]}, "inner.rate"),
         ({"inner.rate": [1, 1000]}, "too high"),
         ({"seed": [0, 0]}, "the same study"),
+        ({"seed": [0, date(2026, 1, 2)]}, "seed: Input should be a valid integer"),
         ({"threads": [1, 2]}, "share their workers"),
     ):
         with pytest.raises(ConfigurationError, match=why):
@@ -236,11 +240,18 @@ def test_a_sweep_goes_on_without_its_file(study, asked, tmp_path):
         sweep_status(tmp_path / "points" / "seed=0")
 
 
-def test_estimates_add_up(study, asked):
+def test_estimates_add_up(study, asked, tmp_path):
     told = estimate_sweep(asked(over={"terms": [1, 2]}), workers=2)
     assert told["fits_at_most"] == 3
     assert told["core_hours_at_most"] == pytest.approx(3 / 60, abs=1e-3)
     assert told["minutes_at_most"] == 2.0
+    elsewhere = asked(
+        over={"terms": [1, 2]}, executor={"kind": "address", "address": "tcp://127.0.0.1:1"}
+    )
+    assert estimate_sweep(elsewhere)["workers"] == 1
+    with pytest.raises(ConfigurationError, match="leave --workers out"):
+        run_sweep(elsewhere, tmp_path, workers=2)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_plan_that_says_too_little_or_too_much(tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
@@ -69,6 +70,27 @@ def test_other_functions_are_called_too(folder):
         shared.stop()
         with pytest.raises(KeyboardInterrupt):
             shared.submit(max, 1, 2).result(20)
+
+
+def test_what_is_queued_is_let_go_of(folder, ran):
+    free = threading.Event()
+    with ThreadPoolExecutor(1) as here:
+        here.submit(free.wait, 20)
+        shared = SharedWorkers(folder, here, TOKEN)
+        answer = shared.submit(run_unit, folder, Unit("term", 1, {"value": 7}))
+        shared.stop()
+        free.set()
+    with pytest.raises(KeyboardInterrupt):
+        answer.result(20)
+    assert ran == [], "the executor has ended, and did nothing that nobody waits for"
+
+
+def test_workers_that_take_no_more_are_not_waited_for(folder):
+    workers = Deadly(folder, 1)
+    shared = SharedWorkers(folder, workers, TOKEN)
+    workers.here.shutdown()  # what is begun again is refused
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        shared.submit(run_unit, folder, Unit("term", 1, {"value": 7})).result(20)
 
 
 def test_a_worker_that_does_not_see_the_folder_says_so(folder, tmp_path_factory):
