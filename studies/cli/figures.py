@@ -68,6 +68,11 @@ def figures(
     if not results:
         raise ConfigurationError("Name a folder of a finished study, such as runs/demo.")
     runs = [path.parent if path.name == "results.nc" else path for path in results]
+    for run in runs:
+        if study_of(run) == "sweep":
+            raise ConfigurationError(
+                f"{run} is a sweep; its points are studies: breadth figures {run}/points/*"
+            )
     if predictions is None and (name or energy_key or forces_key):
         raise ConfigurationError("Name and keys are those of a file: give it by --predictions.")
     content: dict[str, Any] = {}

@@ -72,4 +72,6 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is(drawn, tmp_path: Pat
         figures(runs[0], name="MACE")
     with pytest.raises(ConfigurationError, match="trade-off study"):
         figures(runs[0], predictions=tmp_path / "mace.xyz")
+    with pytest.raises(ConfigurationError, match=r"swept is a sweep.*swept/points/\*"):
+        figures(runs[0], _run(tmp_path / "swept", "sweep"))
     assert drawn == []
