@@ -159,7 +159,7 @@ def open_cluster(
                 f"No Dask scheduler answers at {where} within {asked.timeout:g} s ({error}). Start "
                 "it, or mend executor.address."
             ) from None
-        except (TypeError, ValueError, RuntimeError) as error:
+        except (TypeError, ValueError, RuntimeError, ImportError) as error:
             raise ConfigurationError(
                 f"No cluster of kind {asked.kind} can be had with these executor.options: "
                 f"{_cause(error)}."

@@ -147,7 +147,9 @@ def test_a_dask_cluster_in_this_process(folder, ran):
 
 
 def test_clusters_that_cannot_be(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cryptography", None)
     for section, why in (
+        ({"kind": "local", "options": {"security": True, "processes": False}}, "cryptography"),
         ({"kind": "address", "address": "tcp://127.0.0.1:1", "timeout": 0.2}, "No Dask scheduler"),
         ({"kind": "local", "options": {"wrkers": 3, "processes": False}}, "'wrkers'"),
     ):
