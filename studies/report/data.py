@@ -135,7 +135,7 @@ def _spread(spread: Mapping[str, float] | None) -> str:
     low, middle, high = (spread[name] for name in ("min", "median", "max"))
     if low == high:
         return number(low)
-    return f"{number(low)} to {number(high)}, median {number(middle)}"
+    return f"{number(low)} to {number(high)}, median {number(middle, 0 if middle % 1 == 0 else 1)}"
 
 
 def _tally(tally: Mapping[str, int]) -> str:

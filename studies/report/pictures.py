@@ -119,9 +119,11 @@ def picture(path: Path) -> Picture:
             f"{path} is damaged ({error}). Draw it again with breadth figures {path.parent.parent}."
         ) from None
     width = min(_WIDEST, round(size[0] / _DENSITY))
+    table = path.with_suffix(".csv")
+    numbers = f" Its numbers stand in {table.name} beside its file." if table.exists() else ""
     return Picture(
         source=f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}",
-        alt=f"Figure {words(path.stem)}: {caption} Its numbers stand in the tables.",
+        alt=f"Figure {words(path.stem)}: {caption}{numbers}",
         caption=f"{caption}{f' Here: {of}.' if of else ''}",
         width=width,
         height=round(width * size[1] / size[0]),

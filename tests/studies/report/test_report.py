@@ -109,6 +109,12 @@ def test_it_tells_how_the_run_was_made(page):
     assert aside[1:] == [["bond broken", "1"], [HOSTILE, "1"]]
 
 
+def test_pictures_name_their_numbers_where_there_are_any(run):
+    (run / "figures" / "of_my_own.csv").write_text("panel,series\n")
+    told = [image["alt"] for image in Tables(write_report(run).read_text()).images]
+    assert ["of_my_own.csv" in alt for alt in told] == [False, True]
+
+
 def test_a_run_that_told_nothing_of_itself_is_not_made_to(run):
     (run / "record.json").unlink()
     for path in run.glob("units/*/record.json"):
