@@ -27,7 +27,8 @@ RECORD = "record.json"
 
 #: Packages that numbers may hang on, by their names in registries; those that are there are told.
 PACKAGES = (
-    *("numpy", "scipy", "scikit-learn", "xarray", "ase", "rdkit", "tblite", "torch", "dscribe"),
+    *("numpy", "scipy", "numba", "scikit-learn", "xarray", "ase", "rdkit", "tblite", "torch"),
+    "dscribe",
     *("pyscf", "pyscf-dispersion", "so3krates-torch", "sevenn", "chgnet", "mace-torch"),
     *("distributed", "dask-jobqueue"),
 )
