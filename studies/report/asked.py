@@ -51,7 +51,7 @@ def asked_section(run: Run) -> Section:
 def command(run: Run) -> str:
     """Return a short command that asks the same: by a preset, or else by a file of the keys."""
     start = f"breadth study {run.study.name}"
-    out = f"--out runs/{run.name}"
+    out = f"--out {shlex.quote(f'runs/{run.name}')}"
     found: list[tuple[int, str]] = []
     for name in preset_names(run.study.presets):
         preset = _preset(run.study.name, name)
@@ -67,7 +67,7 @@ def command(run: Run) -> str:
             same = False
         if same:
             found.append((len(changed), f"{start} --preset {name}{options} {out}"))
-    return min(found)[1] if found else f"{start} --config {run.name}.yaml {out}"
+    return min(found)[1] if found else f"{start} --config {shlex.quote(f'{run.name}.yaml')} {out}"
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +73,11 @@ def _glance(points: list[Point], n_done: int, status: dict[str, Any]) -> list[Bl
 
 
 def _asked(run: Run, asked: SweepPlan) -> Section:
+    words = ["breadth", "sweep", f"{run.name}.yaml", "--out", f"runs/{run.name}"]
     return Section(
         "What was asked",
         [
-            Code(f"breadth sweep {run.name}.yaml --out runs/{run.name}", "Command that sweeps"),
+            Code(shlex.join(words), "Command that sweeps"),
             Text(f"The sweep, as {run.name}.yaml would hold it:"),
             Code(dump(asked).strip(), f"Configuration of {run.name}", long=True),
         ],

@@ -212,7 +212,9 @@ def test_the_command_asks_for_the_same_study(run, preset, overrides, short):
     asked = study.load(preset=preset, overrides=overrides)
     plan = {"study": "tradeoff", "configuration": asked.model_dump(mode="json")}
     (run / "plan.json").write_text(json.dumps(plan))
-    words = command(open_run(run)).split(" --")
+    line = command(open_run(run))
+    assert shlex.split(line)[-2:] == ["--out", f"runs/{run.name}"], "a name is no part of the shell"
+    words = line.split(" --")
     told = {word.partition(" ")[0]: word.partition(" ")[2] for word in words[1:]}
     assert ("preset" in told) is short
     if short:
