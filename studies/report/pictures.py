@@ -115,8 +115,10 @@ def picture(path: Path) -> Picture:
             image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(content, "PNG")
             size = image.size
     except (OSError, SyntaxError, ValueError) as error:
+        wide = path.parent.name == "double"
+        again = f"{path.parents[2]} --column double" if wide else path.parents[1]
         raise DataError(
-            f"{path} is damaged ({error}). Draw it again with breadth figures {path.parent.parent}."
+            f"{path} is damaged ({error}). Draw it again with breadth figures {again}."
         ) from None
     width = min(_WIDEST, round(size[0] / _DENSITY))
     table = path.with_suffix(".csv")

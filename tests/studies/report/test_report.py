@@ -163,6 +163,15 @@ def test_a_damaged_file_is_named(run, name, content):
     assert not (run / "report.html").exists()
 
 
+@pytest.mark.parametrize(("folder", "option"), [("", ""), ("double", " --column double")])
+def test_a_damaged_figure_is_told_with_the_command_that_draws_it(run, folder, option):
+    path = run / "figures" / folder / "of_my_own.png"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"?")
+    with pytest.raises(DataError, match=re.escape(f"breadth figures {run}{option}.")):
+        write_report(run)
+
+
 def test_missing_results_and_strange_folders_are_told(run, tmp_path):
     (run / "results.nc").unlink()
     with pytest.raises(DataError, match=r"results\.nc is missing"):
