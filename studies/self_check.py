@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..diversity import ConformerSet
     from ..training import FitResult
 
-#: Å. A bent molecule of water, and its GFN2-xTB energy in eV by tblite 0.4 and 0.7.
+#: Å. A bent molecule of water, and its GFN2-xTB energy in eV by tblite 0.4, 0.7 and 0.8.
 WATER = ((0.0, 0.0, 0.12), (0.0, 0.76, -0.48), (0.0, -0.76, -0.48))
 WATER_ENERGY = -137.96578
 

@@ -7,7 +7,7 @@ from typing import Any
 from .blocks import Block, Section, Table, Text, Value, bounds, change, number, words
 from .opening import Run
 
-#: Where `breadth advise RUN --out` puts it.
+#: Read where it lies in the run: `breadth advise RUN … --out RUN/advice.json`.
 ADVICE = "advice.json"
 _MILLI = 1e3
 
