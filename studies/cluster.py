@@ -61,7 +61,7 @@ class DaskExecutor(Executor):
         torch = any(isinstance(one, Unit) and one.kind in GPU_KINDS for one in args)
         options = {"resources": {"GPU": 1}} if self.gpus and torch else {}
         # Not pure: Dask would take a unit that failed for one that is known.
-        task = self.client.submit(fn, *args, **kwargs, **options, pure=False, retries=0)
+        task = self.client.submit(_apart, fn, *args, **kwargs, **options, pure=False, retries=0)
         answer: Future[Any] = Future()
         with self._lock:
             self._held[answer] = task  # or Dask forgets it
@@ -92,6 +92,17 @@ class DaskExecutor(Executor):
             with self._lock:
                 tasks = list(self._held.values())
             self.client.cancel(tasks)
+
+
+def _apart(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call a function on a worker as if there were no cluster.
+
+    Else xarray asks the scheduler for a lock of every file, and of results in memory has none.
+    """
+    import dask
+
+    with dask.config.set(scheduler="threads"):
+        return fn(*args, **kwargs)
 
 
 def _fetch(answer: Future[Any], task: Any) -> None:
@@ -141,16 +152,17 @@ def open_cluster(
         "distributed.nanny.pre-spawn-environ": {**environment, "MALLOC_TRIM_THRESHOLD_": "65536"},
     }
     options = _options(asked)
+    apart = {"set_as_default": False}  # see `_apart`: points write their results in this process
     with ExitStack() as opened, dask.config.set(settings):
         try:
             if asked.kind == "address":
                 arguments = {"address": asked.address, "timeout": asked.timeout, **options}
-                client = opened.enter_context(Client(**arguments))
+                client = opened.enter_context(Client(**arguments, **apart))
             else:
                 cluster = opened.enter_context(
                     _cluster(asked, workers, threads, environment, options)
                 )
-                client = opened.enter_context(Client(cluster, timeout=asked.timeout))
+                client = opened.enter_context(Client(cluster, timeout=asked.timeout, **apart))
                 if asked.kind in _QUEUES:
                     opened.enter_context(_jobs(cluster, workers))
         except (OSError, TimeoutError) as error:
