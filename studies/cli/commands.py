@@ -290,8 +290,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
         """Write what a study was asked, found and cost as one HTML page that needs no network.
 
         The configuration and the command that repeats it, the data and their audit, the designs,
-        results with intervals, figures, warnings, versions, machine, seeds, time, and BibTeX. Of a
-        study that is not finished: how far it is.
+        results with intervals, figures, warnings, versions, machine, seeds, time, and BibTeX; and
+        advice, if `breadth advise` wrote it to advice.json in the folder. Of a study that is not
+        finished: how far it is.
 
         Example: `breadth report runs/demo`
 
