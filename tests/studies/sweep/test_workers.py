@@ -7,13 +7,12 @@ import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import pytest
-import xarray as xr
+from xarray.backends.locks import get_dask_scheduler
 
 from breadth import __version__
 from breadth.diversity import ConfigurationError
 from breadth.studies.cluster import open_cluster
 from breadth.studies.executor import SetAsideError, run_unit
-from breadth.studies.results import save
 from breadth.studies.sweep import ExecutorSection
 from breadth.studies.sweep.processes import LostWorkerError, Processes
 from breadth.studies.sweep.sharing import SharedWorkers, begin_folders, run_marked
@@ -124,9 +123,8 @@ def test_a_dask_cluster_in_this_process(folder, ran):
         shared = SharedWorkers(folder, executor, TOKEN)
         unit = Unit("term", 1, {"value": 7})
         assert shared.submit(run_unit, folder, unit).result(30) == unit.key
-        # Without a lock of the cluster, for which results in memory have no name.
-        executor.submit(save, xr.Dataset({"a": 1.0}), folder / "there.nc").result(30)
-        save(xr.Dataset({"a": 1.0}), folder / "here.nc")
+        # Xarray takes no lock of the cluster, for which results in memory have no name.
+        assert executor.submit(get_dask_scheduler).result(30) == get_dask_scheduler() == "threaded"
         bad = Unit("term", 1, {"value": 8, "fails": "always"})
         with pytest.raises(SetAsideError, match="meant to fail"):
             shared.submit(run_unit, folder, bad).result(30)
