@@ -32,7 +32,7 @@ test: env
 test-slow: env
 	$(BIN)/python -m pytest -m slow
 
-# Each in a kernel of its own, 60 s at most; one of them: make notebooks ONLY=03
+# Each in a kernel of its own, 60 s of a processor at most; one of them: make notebooks ONLY=03
 notebooks: env
 	$(BIN)/python notebooks/execute.py $(ONLY)
 
