@@ -134,7 +134,7 @@ def _date(text: str) -> str:
 def duration(seconds: float) -> str:
     """Return a time as people say it.
 
-    >>> duration(0.4), duration(65), duration(7300)
+    >>> duration(0.4), duration(65), duration(7320)
     ('0.4 s', '1 min 5 s', '2 h 2 min')
     """
     if seconds < 60:
