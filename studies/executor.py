@@ -160,9 +160,11 @@ def run_units(
             # Not without end: RDKit puts the handler of Ctrl-C back so that it interrupts no wait.
             done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
         except KeyboardInterrupt:
-            # Or the executor would work off all that is queued before it lets go.
-            for future in running:
-                future.cancel()
+            # Or the executor would work off all that is queued before it lets go. A pool of ours
+            # does so itself, and stumbles over what others have cancelled.
+            if not isinstance(executor, _Pool):
+                for future in running:
+                    future.cancel()
             raise
         for future in done:
             unit = running.pop(future)
@@ -230,6 +232,7 @@ class _Pool(ProcessPoolExecutor):
     def __exit__(self, kind: Any, error: Any, trace: Any) -> bool | None:
         if kind is not None and not issubclass(kind, Exception):
             # Ctrl-C: a unit in hand may take minutes more, and a killed one is only begun again.
+            self.shutdown(wait=False, cancel_futures=True)
             for worker in multiprocessing.active_children():
                 worker.terminate()
         return super().__exit__(kind, error, trace)
