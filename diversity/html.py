@@ -65,9 +65,18 @@ def table(
     return f"<table>{said if caption else ''}{head}<tbody>{body}</tbody></table>"
 
 
+def words(name: object) -> str:
+    """Return a name of the data as words.
+
+    >>> words("unseen_molecules")
+    'unseen molecules'
+    """
+    return str(name).replace("_", " ")
+
+
 def facts(values: Mapping[str, Any], *, caption: str = "") -> str:
     """Return names and values, a line each; underscores of names become spaces."""
-    rows = [[key.replace("_", " "), value] for key, value in values.items()]
+    rows = [[words(key), value] for key, value in values.items()]
     return table(["", ""], rows, caption=caption, left=2)
 
 
@@ -87,7 +96,7 @@ def _report(content: Mapping[str, Any]) -> str:
     inner = {key: value for key, value in content.items() if _nests(value)}
     plain = {key: value for key, value in content.items() if key not in inner}
     parts = [facts(plain)] if plain else []
-    parts += [folded(str(key).replace("_", " "), _report(value)) for key, value in inner.items()]
+    parts += [folded(words(key), _report(value)) for key, value in inner.items()]
     return "".join(parts)
 
 

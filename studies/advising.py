@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -34,10 +33,7 @@ def read_results(path: Path) -> xr.Dataset:
     file = path / "results.nc" if path.is_dir() else path
     if not file.is_file():
         raise DataError(f"{file} is not there: name results.nc of a study, or its folder.")
-    try:
-        return load(file)
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{file} cannot be read as results: {error}.") from None
+    return load(file)
 
 
 def core_hours(level: str, conformers: ConformerSet, *, per_molecule: float | None = None) -> Cost:
@@ -87,7 +83,7 @@ def next_labels(
     conformers_by: str = RANDOM,
     descriptor: str = "compact",
     random_state: int = 0,
-) -> tuple[Growth, ConformerSet]:
+) -> tuple[Growth, ConformerSet, dict[str, int]]:
     """Choose what to label next: new molecules, and more conformers of those that have fewest.
 
     Parameters
@@ -107,6 +103,10 @@ def next_labels(
     Growth
     ConformerSet
         Exactly `add` conformers, none of which is there.
+    dict of str to int
+        What was chosen: ``n_conformers``, ``new_molecules``, ``new_conformers`` (of these) and
+        ``more_conformers`` (of molecules that are there). Where molecules run short, it differs
+        from what was advised.
 
     Raises
     ------
@@ -169,21 +169,13 @@ def next_labels(
             f"{have} lacks. Offer more conformers of each molecule, or add fewer."
         )
     found = choose_conformers(offered, rows, by["conformers"], budgets, reading, present)
-    return growth, offered.select(np.concatenate(list(found.values())))
-
-
-def told_growth(growth: Growth, chosen: ConformerSet, given: ConformerSet) -> dict[str, Any]:
-    """Return what was advised and what was chosen: where molecules run short, they differ."""
-    known = known_molecules(chosen, given)[chosen.molecule]
-    return {
-        **growth.as_dict(),
-        "chosen": {
-            "n_conformers": len(chosen),
-            "new_molecules": len(np.unique(chosen.molecule[~known])),
-            "new_conformers": int((~known).sum()),
-            "more_conformers": int(known.sum()),
-        },
+    counts = {
+        "n_conformers": add,
+        "new_molecules": int((taken > 0).sum()),
+        "new_conformers": int(taken.sum()),
+        "more_conformers": int(more.sum()),
     }
+    return growth, offered.select(np.concatenate(list(found.values()))), counts
 
 
 def _counts(offered: ConformerSet, given: ConformerSet) -> np.ndarray:

@@ -48,7 +48,8 @@ class Study:
     estimate : callable
         ``estimate(asked, *, workers)`` returns what a run would do and cost.
     draw_figures : callable
-        ``draw_figures(run, directory, *, column="single")`` returns paths.
+        ``draw_figures(run, directory, *, column="single", style="paper", formats=("pdf", "png"))``
+        returns paths.
     told : callable
         ``told(results)`` returns what ``--json`` tells of results.
     show : callable

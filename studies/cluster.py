@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..diversity import BreadthError, ConfigurationError
-from .executor import GPU_KINDS
+from .executor import GPU_KINDS, thread_variables
 from .sweep.processes import LostWorkerError
 from .sweep.sharing import check_sees
 from .units import Unit
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 _QUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster"}
 #: Seconds between two looks at whether jobs have ended.
 _LOOK = 15.0
-#: What numeric libraries read when they load.
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class DaskExecutor(Executor):
@@ -144,7 +142,7 @@ def open_cluster(
             f"executor.kind {asked.kind} needs Dask: pip install 'breadth[cluster]'."
         ) from None
 
-    environment = {name: str(threads) for name in _THREADS}
+    environment = thread_variables(threads)
     settings = {
         "distributed.scheduler.allowed-failures": 0,  # here they are counted by unit
         # A worker in a unit's C code may be silent for long.

@@ -205,6 +205,12 @@ def given_or_pool(
     return process_pool(workers, threads) if executor is None else nullcontext(executor)
 
 
+def thread_variables(threads: int) -> dict[str, str]:
+    """Return what gives numeric libraries so many threads, if it is set before they load."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return dict.fromkeys(names, str(threads))
+
+
 def process_pool(workers: int, threads: int = 1) -> ProcessPoolExecutor:
     """Return a pool whose processes use `threads` threads each and end with their parent.
 
@@ -216,8 +222,7 @@ def process_pool(workers: int, threads: int = 1) -> ProcessPoolExecutor:
         Threads of each, which a plan fixes: another count may change the last bits of a fit.
     """
     # Read by numeric libraries when they load, which in a spawned process is after this.
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[variable] = str(threads)
+    os.environ |= thread_variables(threads)
     return _Pool(
         workers,
         mp_context=multiprocessing.get_context("spawn"),

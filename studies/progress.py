@@ -67,7 +67,6 @@ def _in_notebook() -> bool:
 
 @contextmanager
 def _terminal() -> Iterator[Callable[[str, float, float], None]]:
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         Progress,
@@ -76,6 +75,8 @@ def _terminal() -> Iterator[Callable[[str, float, float], None]]:
         TimeRemainingColumn,
     )
 
+    from .cli.console import messages
+
     with Progress(
         TextColumn("{task.description:<20}"),
         BarColumn(),
@@ -83,7 +84,7 @@ def _terminal() -> Iterator[Callable[[str, float, float], None]]:
         TimeElapsedColumn(),
         TextColumn("remaining"),
         TimeRemainingColumn(),
-        console=Console(stderr=True, soft_wrap=not sys.stderr.isatty(), highlight=False),
+        console=messages(),
         disable=not sys.stderr.isatty(),
     ) as display:
         tasks: dict[str, TaskID] = {}

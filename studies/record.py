@@ -67,14 +67,19 @@ def accelerator() -> str | None:
     return str(torch.cuda.get_device_name())
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def machine() -> dict[str, Any]:
     """Return the system, processor, cores that may be used and memory (GiB) of this machine."""
-    affinity = getattr(os, "sched_getaffinity", None)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
-        "cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "cores": cores(),
         "memory_gib": round(memory / 2**30, 1),
     }
 

@@ -11,7 +11,7 @@ import xarray as xr
 from ...diversity.errors import ConfigurationError, DataError
 from .answers import Advice, Alternative, ExpectedError
 from .cost import Cost
-from .support import REACH, reasons_against
+from .support import REACH, largest_cost, reasons_against
 from .surfaces import Cells, Surface, fit_surfaces, read_cells
 
 #: Both sides of what a data set is for, where no weights are given.
@@ -136,8 +136,7 @@ def candidates(
     """
     if not (np.isfinite(budget) and budget > 0):
         raise ConfigurationError(f"A budget of {budget}: it must be more than 0.")
-    largest = max(cost.of(m, c) for m, c in zip(cells.molecules, cells.conformers, strict=True))
-    reach = max(float(REACH), budget / largest)
+    reach = max(float(REACH), budget / largest_cost(cells, cost))
     low, high = int(cells.conformers.min()), int(cells.conformers.max() * reach)
     c = np.unique(np.geomspace(low, max(low, high), _CANDIDATES).round().astype(int))
     m = np.floor(budget / (cost.per_molecule + c * cost.per_label) + 1e-9).astype(int)

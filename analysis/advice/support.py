@@ -87,8 +87,13 @@ def cells_of(surfaces: Mapping[str, Surface], shares: Mapping[str, float]) -> np
     return np.array(sorted(common), dtype=np.int64)
 
 
+def largest_cost(cells: Cells, cost: Cost) -> float:
+    """Return what the dearest of the cells cost."""
+    return max(cost.of(m, c) for m, c in zip(cells.molecules, cells.conformers, strict=True))
+
+
 def _too_far(cells: Cells, budget: float, cost: Cost) -> list[str]:
-    largest = max(cost.of(m, c) for m, c in zip(cells.molecules, cells.conformers, strict=True))
+    largest = largest_cost(cells, cost)
     if budget <= REACH * largest:
         return []
     return [

@@ -9,18 +9,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ...diversity.html import words
 from ..tradeoff.measure_relation import short_name
-from .style import (
-    GREY,
-    Canvas,
-    Column,
-    new_figure,
-    on_slide,
-    pt,
-    styled,
-    type_size,
-    words,
-)
+from .style import GREY, Canvas, Column, new_figure, on_slide, pt, styled, type_size
 from .table import tell
 
 _DIVERGING = "RdBu_r"

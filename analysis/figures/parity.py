@@ -8,6 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...diversity.html import words
 from ..tradeoff.parity import parity_points, parity_statistics
 from ..tradeoff.predictions import EXPERIMENTS
 from ..tradeoff.summary import grid
@@ -22,7 +23,6 @@ from .style import (
     pt,
     styled,
     type_size,
-    words,
 )
 from .table import tell_cells
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from ...diversity.html import words
 from .style import (
     GREY,
     MILLI,
@@ -24,7 +25,6 @@ from .style import (
     stacked,
     styled,
     type_size,
-    words,
 )
 from .table import tell
 

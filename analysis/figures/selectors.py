@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ...diversity.html import words
 from ..tradeoff.summary import SELECTOR_AXES, grid
 from .style import (
     CYCLE,
@@ -19,7 +20,6 @@ from .style import (
     stacked,
     styled,
     type_size,
-    words,
 )
 from .table import tell
 

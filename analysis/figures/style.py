@@ -181,11 +181,6 @@ def legend_length(column: Column) -> int:
     return 78 if on_slide() else {"single": 56, "double": 130}[column]
 
 
-def words(name: object) -> str:
-    """Return a name of the data as words: ``unseen_molecules`` → ``unseen molecules``."""
-    return str(name).replace("_", " ")
-
-
 def shortened(name: str, column: Column, *, limit: int | None = None) -> str:
     """Leave out the middle of a long name: its ends tell names apart.
 

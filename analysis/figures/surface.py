@@ -11,6 +11,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ...diversity.html import words
 from ..advice import Advice
 from .style import (
     GREY,
@@ -26,7 +27,6 @@ from .style import (
     spaced,
     styled,
     type_size,
-    words,
 )
 from .table import tell
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
+from ...diversity.html import words
 from ..tradeoff.summary import grid
 from .style import (
     CYCLE,
@@ -26,7 +27,6 @@ from .style import (
     stacked,
     styled,
     type_size,
-    words,
 )
 from .table import tell
 

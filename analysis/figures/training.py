@@ -6,6 +6,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...diversity.html import words
 from ..tradeoff.predictions import CELL
 from ..tradeoff.summary import SELECTOR_AXES, grid
 from .style import (
@@ -20,7 +21,6 @@ from .style import (
     stacked,
     styled,
     type_size,
-    words,
 )
 from .table import tell
 

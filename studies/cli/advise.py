@@ -107,10 +107,9 @@ def advise(
     shares = _weights(weights)
     if have is not None and add is not None and candidates is not None:
         from ...diversity import write
-        from ..advising import next_labels, told_growth
-        from ..comparing import read_set
+        from ..advising import next_labels
 
-        growth, chosen = next_labels(
+        growth, chosen, counts = next_labels(
             found,
             have,
             candidates,
@@ -123,8 +122,8 @@ def advise(
         )
         if out is not None:
             write(chosen, out)
-        told = told_growth(growth, chosen, read_set(have))
-        _tell_growth(growth, {**told, "out": None if out is None else str(out)}, json=json)
+        written = {"out": None if out is None else str(out)}
+        _tell_growth(growth, {**growth.as_dict(), "chosen": counts, **written}, json=json)
         return
     from ...analysis import advise as advise_
     from ...analysis.advice import Cost
@@ -212,7 +211,7 @@ def _tell(advice: Advice, figure: str | None, *, json: bool) -> None:
     )
     table(
         ["molecules × conformers", "force MAE, meV/Å", "loss [95 %]"],
-        [[f"{m} × {c}", f"{1e3 * e:.1f}", told] for m, c, e, told, _ in sorted(rows)],
+        [[f"{m:,} × {c:,}", f"{1e3 * e:.1f}", told] for m, c, e, told, _ in sorted(rows)],
         title=f"Ways to spend {advice.budget:g} {advice.unit}: expected error on {mixed}",
     )
     table(
@@ -227,7 +226,7 @@ def _tell(advice: Advice, figure: str | None, *, json: bool) -> None:
             ]
             for e in advice.errors
         ],
-        title=f"At {advice.n_molecules} × {advice.n_conformers}",
+        title=f"At {advice.n_molecules:,} × {advice.n_conformers:,}",
     )
     low, high = advice.n_molecules_interval
     few, many = advice.n_conformers_interval

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -103,8 +102,9 @@ def tell_written(out: Path) -> None:
 
 def worker_count(threads: int) -> int:
     """Return how many worker processes of so many threads fill this machine."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, (available or 1) // threads)
+    from ..record import cores
+
+    return max(1, cores() // threads)
 
 
 def _escaped(text: str) -> str:

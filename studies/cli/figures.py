@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from cyclopts import Parameter
-
-_FORMATS = ("pdf", "png", "svg")
 
 
 def figures(
@@ -52,6 +50,7 @@ def figures(
     json
         Print one JSON object.
     """
+    from ...analysis.figures.files import Format
     from ...diversity import ConfigurationError
     from ..catalogue import study_named
     from ..plan import study_of
@@ -60,10 +59,11 @@ def figures(
     from .learned import print_outside
 
     formats = [one.strip().lower() for one in format.split(",")]
-    strange = [one for one in formats if one not in _FORMATS]
+    known = get_args(Format)
+    strange = [one for one in formats if one not in known]
     if strange:
         raise ConfigurationError(
-            f"There is no format {strange[0]!r} of figures. Give any of {', '.join(_FORMATS)}."
+            f"There is no format {strange[0]!r} of figures. Give any of {', '.join(known)}."
         )
     if not results:
         raise ConfigurationError("Name a folder of a finished study, such as runs/demo.")

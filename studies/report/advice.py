@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .blocks import Block, Section, Table, Text, Value, bounds, change, number, words
+from ...diversity.html import words
+from .blocks import Block, Section, Table, Text, Value, bounds, change, number
 from .opening import Run
 
 #: Read where it lies in the run: `breadth advise RUN … --out RUN/advice.json`.

@@ -287,12 +287,3 @@ def change(
     """Return a difference in units of which one holds so many; None: no interval is known."""
     lower, upper = (math.nan, math.nan) if interval is None else (unit * end for end in interval)
     return Change(unit * value, lower, upper, digits, good)
-
-
-def words(name: object) -> str:
-    """Return a name of the data as words.
-
-    >>> words("unseen_molecules")
-    'unseen molecules'
-    """
-    return str(name).replace("_", " ")

@@ -11,8 +11,9 @@ import numpy as np
 from ...diversity import BreadthError, ConformerSet, DataError, concat, read
 from ...diversity.audit import audit
 from ...diversity.describe import describe
+from ...diversity.html import words
 from ...diversity.randomness import ordering
-from .blocks import Block, Facts, Section, Table, Text, bounds, number, words
+from .blocks import Block, Facts, Section, Table, Text, bounds, number
 from .opening import Run
 
 #: Most conformers of a set that are audited: time grows with them, verdicts hardly change.

@@ -9,20 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .blocks import (
-    Block,
-    Cell,
-    Change,
-    Facts,
-    Section,
-    Table,
-    Text,
-    Value,
-    bounds,
-    change,
-    number,
-    words,
-)
+from ...diversity.html import words
+from .blocks import Block, Cell, Change, Facts, Section, Table, Text, Value, bounds, change, number
 from .data import aside_blocks, set_section
 from .opening import Run
 from .pictures import Gallery

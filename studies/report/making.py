@@ -7,7 +7,8 @@ from typing import Any
 
 import xarray as xr
 
-from .blocks import Block, Facts, Section, Table, Text, number, words
+from ...diversity.html import words
+from .blocks import Block, Facts, Section, Table, Text, number
 from .opening import Run
 
 NOT_RECORDED = "not recorded"

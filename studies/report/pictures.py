@@ -10,7 +10,8 @@ from pathlib import Path
 from PIL import Image
 
 from ...diversity import DataError
-from .blocks import Picture, words
+from ...diversity.html import words
+from .blocks import Picture
 from .opening import Run
 
 #: Pixels of a figure for each pixel of the page: sharp on screens of twice the resolution.

@@ -9,7 +9,8 @@ import numpy as np
 import xarray as xr
 
 from ...analysis.refinement import left_to_win
-from .blocks import Block, Cell, Change, Section, Table, Text, Value, bounds, change, number, words
+from ...diversity.html import words
+from .blocks import Block, Cell, Change, Section, Table, Text, Value, bounds, change, number
 from .data import aside_blocks, set_section
 from .opening import Run
 from .pictures import Gallery

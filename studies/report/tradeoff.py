@@ -10,8 +10,9 @@ import xarray as xr
 from ...analysis import Comparison, best_measures, summarise
 from ...analysis.tradeoff.measure_relation import short_name
 from ...analysis.tradeoff.summary import SELECTOR_AXES, grid
+from ...diversity.html import words
 from ..tradeoff.outside import outside_models, with_outside
-from .blocks import Block, Cell, Section, Table, Text, Value, bounds, change, number, words
+from .blocks import Block, Cell, Section, Table, Text, Value, bounds, change, number
 from .data import aside_blocks, set_section
 from .opening import Run
 from .pictures import Gallery

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ...diversity import BreadthError
+from ...diversity.html import words
 from ..plan import study_of
 from ..store import check_folder, replace_file
 from .advice import advice_section
 from .asked import asked_section, command
-from .blocks import Block, Code, Facts, Report, Section, Table, Text, words
+from .blocks import Block, Code, Facts, Report, Section, Table, Text
 from .making import costs_of, making_section
 from .opening import Run, open_run
 from .page import report_page

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import threading
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -168,8 +167,3 @@ def _rate(took: Mapping[str, float], known: Mapping[str, float]) -> float | None
     both = [(took[key], cost) for key, cost in known.items() if cost > 0 and key in took]
     expected = sum(cost for _, cost in both)
     return sum(seconds for seconds, _ in both) / expected if expected else None
-
-
-def kinds(keys: set[str]) -> dict[str, int]:
-    """Return how many units there are of each kind."""
-    return dict(sorted(Counter(key.rsplit("-", 1)[0] for key in keys).items()))

@@ -170,7 +170,7 @@ def test_more_labels_for_a_set_beyond_the_grid_are_not_supported(results):
 
 @pytest.mark.parametrize("add", [1, 9, 40])
 def test_what_is_labelled_next_is_new_and_exact(results, sets, add):
-    growth, chosen = next_labels(
+    growth, chosen, told = next_labels(
         read_results(results), sets / "have", sets / "offered", add=add, conformers_by="random"
     )
     have = read(sets / "have")
@@ -182,6 +182,12 @@ def test_what_is_labelled_next_is_new_and_exact(results, sets, add):
         growth.new_conformers,
         growth.more_conformers,
     )
+    assert told == {
+        "n_conformers": add,
+        "new_molecules": growth.n_new_molecules,
+        "new_conformers": growth.new_conformers,
+        "more_conformers": growth.more_conformers,
+    }
     # The molecule that has most gets none before the others have as many.
     if add == 9:
         counts = Counter(chosen.molecules.key[chosen.molecule].tolist())
@@ -192,7 +198,7 @@ def test_what_is_labelled_next_is_new_and_exact(results, sets, add):
 def test_molecules_without_candidates_leave_theirs_to_others(results, sets, tmp_path):
     offered = read(sets / "offered")
     write(offered.select(np.flatnonzero(offered.molecule >= 4)), tmp_path / "fresh")
-    _, chosen = next_labels(read_results(results), sets / "have", tmp_path / "fresh", add=12)
+    _, chosen, _ = next_labels(read_results(results), sets / "have", tmp_path / "fresh", add=12)
     assert len(chosen) == 12
     with pytest.raises(ShortageError, match="73 are missing"):
         next_labels(read_results(results), sets / "have", sets / "offered", add=226)

@@ -8,19 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ....diversity.html import words
 from ...finetuning.layout import INDEPENDENT
-from ..style import (
-    CYCLE,
-    GREY,
-    Canvas,
-    Column,
-    new_figure,
-    pt,
-    stacked,
-    styled,
-    type_size,
-    words,
-)
+from ..style import CYCLE, GREY, Canvas, Column, new_figure, pt, stacked, styled, type_size
 from ..table import tell
 from .look import (
     arm_handles,

@@ -8,18 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ....diversity.html import words
 from ...finetuning.layout import INDEPENDENT, UNIVERSAL
 from ...finetuning.runs import OTHER_ARMS, OWN
-from ..style import (
-    CYCLE,
-    GREY,
-    Column,
-    legend_length,
-    pt,
-    stacked,
-    type_size,
-    words,
-)
+from ..style import CYCLE, GREY, Column, legend_length, pt, stacked, type_size
 
 SKY, BLUE, GREEN, RED, ORANGE, PINK, BLACK, _ = CYCLE
 #: Name, colour and marker, in the order in which arms are drawn.

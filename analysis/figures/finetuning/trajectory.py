@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ....diversity.html import words
 from ..files import FORMATS, Format, save_all
 from ..style import (
     CYCLE,
@@ -21,7 +22,6 @@ from ..style import (
     spaced,
     styled,
     type_size,
-    words,
 )
 from ..table import tell
 from .look import legend_below

@@ -6,20 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ....diversity.html import words
 from ...refinement.fine_tuning import fine_tuned, labels_needed
 from ...refinement.groups import IN_DISTRIBUTION
-from ..style import (
-    MILLI,
-    Canvas,
-    Column,
-    log_axis,
-    new_figure,
-    pt,
-    stacked,
-    styled,
-    type_size,
-    words,
-)
+from ..style import MILLI, Canvas, Column, log_axis, new_figure, pt, stacked, styled, type_size
 from ..table import tell
 from .look import (
     BLUE,

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ....diversity.html import words
 from ..style import (
     CYCLE,
     GREY,
@@ -18,7 +19,6 @@ from ..style import (
     stacked,
     styled,
     type_size,
-    words,
 )
 from ..table import tell
 from .look import BLACK, BLUE, legend_below, measure_label, method_look, nothing, wrapped

@@ -10,19 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ....diversity.html import words
 from ...refinement.fine_tuning import labels_used
 from ...refinement.groups import IN_DISTRIBUTION
-from ..style import (
-    CYCLE,
-    GREY,
-    MARKERS,
-    Column,
-    legend_columns,
-    legend_length,
-    pt,
-    type_size,
-    words,
-)
+from ..style import CYCLE, GREY, MARKERS, Column, legend_columns, legend_length, pt, type_size
 
 SKY, BLUE, GREEN, RED, ORANGE, PINK, BLACK, _ = CYCLE
 
