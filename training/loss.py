@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -38,6 +39,7 @@ def batch_loss(
     differentiable: bool,
     conformational: bool = False,
     cutoff: float | None = None,
+    parameters: Mapping[str, Tensor] | None = None,
 ) -> Tensor:
     """Return w_E ⟨|ΔE| / (√N σ)⟩ + w_F ⟨‖ΔF_i‖ / σ⟩, with |x| smoothed to √(x² + SMOOTH²).
 
@@ -59,12 +61,22 @@ def batch_loss(
         stands in the batch once then teaches by its forces alone.
     cutoff : float, optional
         In Å; the potential's own by default.
+    parameters : mapping of str to Tensor, optional
+        Parameters and buffers to use instead of the potential's own; the loss is then a pure
+        function of them.
     """
     energies, forces = energy_and_forces(
-        potential, batch, cutoff, level, differentiable=differentiable, references=False
+        potential,
+        batch,
+        cutoff,
+        level,
+        parameters=parameters,
+        differentiable=differentiable,
+        references=False,
     )
-    scale = potential.scales[potential.level_index(level)]
-    above = targets.energy - reference_sum(potential, batch, level)
+    scales = (parameters or {}).get("scales", potential.scales)
+    scale = scales[potential.level_index(level)]
+    above = targets.energy - reference_sum(potential, batch, level, parameters)
     if conformational:
         # In float64: references that were never fitted may leave hundreds of eV.
         wrong = _without_means(energies.double() - above, targets).to(energies.dtype)
