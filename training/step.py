@@ -134,4 +134,4 @@ def pure_step(
 def rest_of(potential: Potential, frozen: Collection[str] = ()) -> dict[str, Tensor]:
     """Return the tensors of a potential that an update does not change."""
     still = {n: p.detach() for n, p in potential.named_parameters() if n in frozen}
-    return still | {n: b for n, b in potential.named_buffers()}
+    return still | dict(potential.named_buffers())
