@@ -286,13 +286,24 @@ class FrameStore:
     def __len__(self) -> int:
         return len(self.counts)
 
+    @property
+    def periodic(self) -> bool:
+        """Whether any structure is periodic."""
+        return bool(self._periodic.any())
+
     def batch(self, index: np.ndarray) -> Batch:
         """Return the structures at some places, padded to the largest of them."""
         return self._cut(index)[0]
 
-    def labelled(self, index: np.ndarray) -> tuple[Batch, Targets]:
-        """Return the structures at some places with their labels."""
-        batch, rows, atoms = self._cut(index)
+    def labelled(
+        self, index: np.ndarray | Tensor, longest: int | None = None
+    ) -> tuple[Batch, Targets]:
+        """Return the structures at some places with their labels.
+
+        With `longest`, the number of atoms to pad to, the index may be a tensor on the device:
+        nothing is then asked of the device, so that the host need not wait for it.
+        """
+        batch, rows, atoms = self._cut(index, longest)
         forces = self._forces[atoms] * batch.mask[..., None]
         return batch, Targets(
             self._energy[rows],
@@ -302,9 +313,15 @@ class FrameStore:
             self._molecule[rows],
         )
 
-    def _cut(self, index: np.ndarray) -> tuple[Batch, Tensor, Tensor]:
+    def _cut(
+        self, index: np.ndarray | Tensor, longest: int | None = None
+    ) -> tuple[Batch, Tensor, Tensor]:
         rows = torch.as_tensor(index, device=self._offsets.device)
-        longest = int(self.counts[index].max())
+        if longest is None:
+            longest = int(self.counts[index].max())
+            periodic = bool(np.any(self._periodic[index]))
+        else:
+            periodic = self.periodic
         place = torch.arange(longest, device=rows.device)
         mask = place < self._counts[rows][:, None]
         atoms = torch.where(mask, self._offsets[rows][:, None] + place, 0)
@@ -315,6 +332,6 @@ class FrameStore:
             cell=self._cell[rows],
             pbc=self._pbc[rows],
             charge=self._charge[rows],
-            periodic=bool(np.any(self._periodic[index])),
+            periodic=periodic,
         )
         return batch, rows, atoms

@@ -74,6 +74,35 @@ def batch_loss(
         differentiable=differentiable,
         references=False,
     )
+    return loss_of(
+        energies,
+        forces,
+        potential,
+        batch,
+        targets,
+        level,
+        config,
+        conformational=conformational,
+        parameters=parameters,
+    )
+
+
+def loss_of(
+    energies: Tensor,
+    forces: Tensor,
+    potential: Potential,
+    batch: Batch,
+    targets: Targets,
+    level: str,
+    config: LossWeights,
+    *,
+    conformational: bool = False,
+    parameters: Mapping[str, Tensor] | None = None,
+) -> Tensor:
+    """Return the loss of energies (B,) above the references, eV, and forces (B, N, 3), eV/Å.
+
+    As :func:`batch_loss` defines it, which computes both.
+    """
     scales = (parameters or {}).get("scales", potential.scales)
     scale = scales[potential.level_index(level)]
     above = targets.energy - reference_sum(potential, batch, level, parameters)
