@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,17 +169,29 @@ class TrainingState:
             self.mean.copy_(self.best)
         for p in self.average.parameters():
             p.data = p.data.clone()  # no longer views, which a pickle would store whole each
-        rates = [learning_rate(self.config, u) for u in range(self.update)]
-        history: dict[str, np.ndarray] = {
-            "loss": self.losses[: self.update].copy(),
-            "learning_rate": np.array(rates),
-            "validation_update": np.array([u for u, _ in self.validation], dtype=np.int64),
-            "validation_loss": np.array([x for _, x in self.validation]),
-            "monitor_update": np.array([u for u, _ in self.monitored], dtype=np.int64),
-        }
-        for name in dict.fromkeys(k for _, values in self.monitored for k in values):
-            history[name] = np.array([v.get(name, np.nan) for _, v in self.monitored])
+        history = training_history(
+            self.config, self.losses[: self.update].copy(), self.validation, self.monitored
+        )
         return FitResult(self.average.eval(), history, self.update)
+
+
+def training_history(
+    config: TrainingConfig,
+    losses: np.ndarray,
+    validation: Sequence[tuple[int, float]],
+    monitored: Sequence[tuple[int, Mapping[str, float]]],
+) -> dict[str, np.ndarray]:
+    """Return the history of a :class:`FitResult` from what was noted update by update."""
+    history: dict[str, np.ndarray] = {
+        "loss": losses,
+        "learning_rate": np.array([learning_rate(config, u) for u in range(len(losses))]),
+        "validation_update": np.array([u for u, _ in validation], dtype=np.int64),
+        "validation_loss": np.array([x for _, x in validation]),
+        "monitor_update": np.array([u for u, _ in monitored], dtype=np.int64),
+    }
+    for name in dict.fromkeys(k for _, values in monitored for k in values):
+        history[name] = np.array([v.get(name, np.nan) for _, v in monitored])
+    return history
 
 
 def _flattened(potential: Potential, frozen: Collection[str]) -> tuple[list[nn.Parameter], Tensor]:
