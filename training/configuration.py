@@ -77,6 +77,12 @@ class TrainingConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="'auto' is CUDA where there is one."
     )
+    compile: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Whether an update is compiled as one graph. 'auto' is where that is expected "
+        "to pay back within the fit: on CUDA for long fits, on a CPU not. The numbers of both "
+        "forms agree to rounding.",
+    )
 
     @field_validator("random_cutoff")
     @classmethod
@@ -87,10 +93,12 @@ class TrainingConfig(BaseModel):
 
     @model_serializer(mode="wrap")
     def _as_ever(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Fits without random cutoffs keep the keys and fingerprints that they had before these.
+        # Fits without these options keep the keys and fingerprints that they had before them.
         content = write(self)
         if self.random_cutoff is None:
             content.pop("random_cutoff", None)
+        if self.compile == "auto":
+            content.pop("compile", None)
         return content
 
 

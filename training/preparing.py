@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from ..diversity.conformers import ConformerSet
 from ..diversity.errors import ConfigurationError, DataError
 from .configuration import TrainingConfig, choose_device
+from .fingerprint import Fingerprint, data_digest
 from .low_rank import attach
 from .order import canonical
 from .potentials import Potential
@@ -34,7 +34,7 @@ class Prepared:
         Conformers whose loss is followed.
     frozen : set of str
         Names of parameters that stay.
-    fingerprint : str
+    fingerprint : Fingerprint
         Of everything that decides the result.
     left_out : int
         Conformers that a prior gave no label.
@@ -44,7 +44,7 @@ class Prepared:
     tasks: list[tuple[float, Task]]
     held: Task | None
     frozen: set[str]
-    fingerprint: str
+    fingerprint: Fingerprint
     left_out: int
 
 
@@ -94,7 +94,7 @@ def prepare(
     if prior is not None:
         assert cheap is not None
         beside["prior"] = [
-            _fingerprint(data, prior.level, cheap), prior.weight, prior.energy_weight
+            data_digest(data, prior.level, cheap), prior.weight, prior.energy_weight
         ]  # fmt: skip
     if start is not None:
         beside["start"] = _weights_digest(start)
@@ -103,15 +103,15 @@ def prepare(
     if conformational:
         beside["conformational"] = True
     if replay is not None:
-        own = _fingerprint(replay.data, replay.level, replay.rows)
+        own = data_digest(replay.data, replay.level, replay.rows)
         beside["replay"] = [own, replay.level, replay.weight]
     if low_rank is not None:
         beside["low_rank"] = low_rank
-    fingerprint = _fingerprint(
+    fingerprint = Fingerprint.of(
         data,
         level,
         train,
-        *([] if held is None else [held]),
+        held,
         potential=hyper,
         # How often it is saved changes no number.
         config=config.model_dump(exclude={"checkpoint_every", "device"}),
@@ -145,17 +145,6 @@ def prepare(
             data, held, level, config, seed=seed, device=device, conformational=conformational
         )
     return Prepared(model, tasks, held_task, still, fingerprint, left_out)
-
-
-def _fingerprint(data: ConformerSet, level: str, *indices: np.ndarray, **options: Any) -> str:
-    digest = hashlib.blake2b(json.dumps(options, sort_keys=True, default=str).encode())
-    for index in indices:
-        part = data.select(index)
-        labels = part.labels(level)
-        for array in (part.id, labels.energy, labels.forces, labels.has_energy, labels.has_forces):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        digest.update(json.dumps(sorted(labels.reference_energies.items())).encode())
-    return digest.hexdigest()
 
 
 def _weights_digest(potential: Potential) -> str:

@@ -16,7 +16,9 @@ from ..diversity.errors import ConfigurationError
 from ..diversity.html import facts
 from .checkpoints import damage_told, load_state, save_state
 from .configuration import TrainingConfig, learning_rate
+from .fingerprint import Fingerprint
 from .potentials import Potential
+from .profiling import stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,60 +99,85 @@ class TrainingState:
         self.monitored: list[tuple[int, dict[str, float]]] = []
         self.best: Tensor | None = None
         self.finished = False
+        #: Most structures whose gradients fit in memory together; None while whole batches did.
+        self.at_once: int | None = None
 
-    def step(self, loss: Tensor) -> None:
-        """Make one update."""
-        gradients = torch.autograd.grad(loss, self.parameters, materialize_grads=True)
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
-        flat *= (self.config.clip / (torch.linalg.vector_norm(flat) + 1e-12)).clamp(max=1.0)
-        self.weights.grad = flat
-        self.optimizer.param_groups[0]["lr"] = learning_rate(self.config, self.update)
-        self.optimizer.step()
-        # Early on the mean of all weights so far, or it would remember the initial ones.
-        kept = min(self.config.ema_decay, (1 + self.update) / (10 + self.update))
-        self.mean.lerp_(self.weights.detach(), 1.0 - kept)
-        self.update += 1
+    def gradient(self, loss: Tensor) -> Tensor:
+        """Return the gradient of a loss by the moving weights, shape (n,)."""
+        with stage("double backward"):
+            gradients = torch.autograd.grad(loss, self.parameters, materialize_grads=True)
+            return torch.cat([gradient.flatten() for gradient in gradients])
 
-    def save(self, directory: Path, fingerprint: str) -> None:
+    def apply(self, gradient: Tensor) -> None:
+        """Make one update by a gradient, which is changed."""
+        with stage("optimizer and mean"):
+            norm = torch.linalg.vector_norm(gradient)
+            gradient *= (self.config.clip / (norm + 1e-12)).clamp(max=1.0)
+            self.weights.grad = gradient
+            self.optimizer.param_groups[0]["lr"] = learning_rate(self.config, self.update)
+            self.optimizer.step()
+            # Early on the mean of all weights so far, or it would remember the initial ones.
+            kept = min(self.config.ema_decay, (1 + self.update) / (10 + self.update))
+            self.mean.lerp_(self.weights.detach(), 1.0 - kept)
+            self.update += 1
+
+    def moments(self) -> dict[str, Tensor]:
+        """Return the optimizer's `step`, `exp_avg` and `exp_avg_sq`, zeros before any update."""
+        found = self.optimizer.state[self.weights]
+        if not found:
+            found["step"] = torch.zeros((), device=self.weights.device)
+            found["exp_avg"] = torch.zeros_like(self.mean)
+            found["exp_avg_sq"] = torch.zeros_like(self.mean)
+        return dict(found)
+
+    def save(self, directory: Path, fingerprint: Fingerprint) -> None:
         """Write a checkpoint; the fingerprint names the fit that it belongs to."""
         tensors = {"weights": self.weights, "mean": self.mean}
-        tensors |= {f"adam.{k}": v for k, v in self.optimizer.state[self.weights].items()}
+        tensors |= {f"adam.{k}": v for k, v in self.moments().items()}
         tensors["losses"] = torch.from_numpy(self.losses[: self.update])
         if self.best is not None:
             tensors["best"] = self.best
         facts = {
-            "fingerprint": fingerprint,
+            "fingerprint": fingerprint.digest,
+            "parts": fingerprint.parts,
             "validation": self.validation,
             "monitored": self.monitored,
             "finished": self.finished,
         }
+        if self.at_once is not None:
+            facts["at_once"] = self.at_once
         save_state(directory, tensors, facts)
 
-    def load(self, directory: Path, fingerprint: str) -> None:
-        """Go on from the checkpoint in a folder, where there is one."""
+    def load(self, directory: Path, fingerprint: Fingerprint) -> None:
+        """Go on from the checkpoint in a folder, where there is one.
+
+        Raises
+        ------
+        ConfigurationError
+            If it is of another fit; it says what differs.
+        """
         found = load_state(directory)
         if found is None:
             return
         tensors, facts = found
-        if facts.get("fingerprint") != fingerprint:
+        if facts.get("fingerprint") != fingerprint.digest:
             raise ConfigurationError(
-                f"{directory} holds the checkpoint of another fit (other data, seed or options): "
-                "choose another folder, or remove it."
+                f"{directory} holds the checkpoint of another fit "
+                f"({fingerprint.differences(facts.get('parts'))}): choose another folder, or "
+                "remove it."
             )
         with damage_told(directory), torch.no_grad():
             self.weights.copy_(tensors["weights"])
             self.mean.copy_(tensors["mean"])
-            for key in ("step", "exp_avg", "exp_avg_sq"):
-                # Not into what is there: a fresh optimizer has no such tensors yet.
-                self.optimizer.state[self.weights][key] = tensors[f"adam.{key}"].to(
-                    self.weights.device
-                )
+            for key, mine in self.moments().items():
+                mine.copy_(tensors[f"adam.{key}"])
             self.best = tensors["best"].to(self.weights.device) if "best" in tensors else None
             self.update = len(tensors["losses"])
             self.losses[: self.update] = tensors["losses"].numpy()
             self.validation = [(int(u), float(x)) for u, x in facts["validation"]]
             self.monitored = [(int(u), dict(x)) for u, x in facts["monitored"]]
             self.finished = bool(facts["finished"])
+            self.at_once = int(facts["at_once"]) if "at_once" in facts else None
 
     def validate(self, loss: float) -> bool:
         """Keep a validation loss; True where it is time to stop."""

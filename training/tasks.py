@@ -16,6 +16,7 @@ from .configuration import TrainingConfig
 from .loss import batch_loss, mean_loss
 from .order import BatchOrder, canonical
 from .potentials import Potential
+from .profiling import stage
 from .references import References, reference_energies
 
 
@@ -183,17 +184,19 @@ class Task:
 
     def loss(self, potential: Potential, update: int, cutoff: float | None = None) -> Tensor:
         """Return the loss of an update's batch, with its graph."""
-        batch, targets = self.store.labelled(self.order.batch(update))
-        return batch_loss(
-            potential,
-            batch,
-            targets,
-            self.level,
-            self.config,
-            differentiable=True,
-            conformational=self.conformational,
-            cutoff=cutoff,
-        )
+        with stage("batch assembly"):
+            batch, targets = self.store.labelled(self.order.batch(update))
+        with stage("loss"):
+            return batch_loss(
+                potential,
+                batch,
+                targets,
+                self.level,
+                self.config,
+                differentiable=True,
+                conformational=self.conformational,
+                cutoff=cutoff,
+            )
 
     def mean_loss(self, potential: Potential) -> float:
         """Return the loss of all conformers."""
