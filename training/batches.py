@@ -208,6 +208,47 @@ def _listed(batch: Batch, cutoff: float) -> Neighbours:
 
 
 @dataclass(frozen=True, eq=False)
+class HalfList:
+    """All pairs of atoms within a cutoff, each once, of structures without periodicity.
+
+    Parameters
+    ----------
+    first, second : Tensor of int64, shape (P,)
+        The two atoms, counted through the padded batch; pairs of a structure stand together.
+    bounds : tuple of int, length T + 1
+        Where runs of pairs begin that share no atom, one for each thread.
+    """
+
+    first: Tensor
+    second: Tensor
+    bounds: tuple[int, ...]
+
+    def distances(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return squared distances (P,), Å², and their inverse roots, from positions (B, N, 3)."""
+        x = positions.flatten(0, 1)
+        squared = (x.index_select(0, self.second) - x.index_select(0, self.first)).square().sum(1)
+        return squared, squared.rsqrt()
+
+
+@torch.no_grad()
+def half_list(batch: Batch, cutoff: float) -> HalfList:
+    """Find the pairs of a batch without periodic structures within a cutoff, in Å, each once."""
+    b, n = batch.numbers.shape
+    if n > DENSE_ATOMS:
+        place, atom, other, _ = pairs_within(batch, cutoff)
+        place, atom, other = (x[atom < other] for x in (place, atom, other))
+    else:
+        x = batch.positions
+        near = (x[:, None] - x[:, :, None]).square().sum(-1) < cutoff**2
+        near &= batch.mask[:, :, None] & batch.mask[:, None]
+        place, atom, other = near.triu(1).nonzero().unbind(1)
+    shares = torch.linspace(0, len(place), torch.get_num_threads() + 1)[1:-1]
+    ends = torch.bincount(place, minlength=b).cumsum(0)
+    inner = ends[torch.searchsorted(ends, shares)].tolist()
+    return HalfList(place * n + atom, place * n + other, (0, *inner, len(place)))
+
+
+@dataclass(frozen=True, eq=False)
 class Targets:
     """The labels of a batch.
 

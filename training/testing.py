@@ -12,6 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ..diversity.errors import ConfigurationError
-from .batches import Batch, neighbours
+from .batches import Batch, half_list, neighbours
 from .checkpoints import load_potential, save_potential
 from .potentials import Potential, energy_and_forces, energy_forces_stress
 
@@ -214,15 +215,36 @@ class PotentialContract(ABC):
     def test_layouts_agree(self) -> None:
         potential = self.make()
         batch = make_batch([random_structure(n, seed=n) for n in (9, 5)])
-        outputs = [
-            potential.represent(
-                batch, neighbours(batch, potential.cutoff, layout), potential.cutoff
-            )
-            for layout in ("dense", "list")
-        ]
-        torch.testing.assert_close(
-            outputs[0][batch.mask], outputs[1][batch.mask], rtol=0, atol=1e-9
+        radius = potential.cutoff
+        pairs: list[Any] = [neighbours(batch, radius, layout) for layout in ("dense", "list")]
+        if potential.half_lists:
+            pairs.append(half_list(batch, radius))
+        dense, *others = (potential.represent(batch, one, radius) for one in pairs)
+        for other in others:
+            torch.testing.assert_close(dense[batch.mask], other[batch.mask], rtol=0, atol=1e-9)
+
+    def test_a_loss_on_forces_has_one_gradient(self) -> None:
+        """By what is fastest here, and by tensor operations alone."""
+        potential = self.make()
+        batch = make_batch([random_structure(n, seed=n) for n in (9, 1, 5)], padding=2)
+        own = dict(potential.named_parameters())
+        rest = dict(potential.named_buffers())
+
+        def loss(energies: Tensor, forces: Tensor) -> Tensor:
+            return energies.square().sum() + forces.square().sum()
+
+        found = torch.autograd.grad(
+            loss(*energy_and_forces(potential, batch, differentiable=True)),
+            list(own.values()),
+            materialize_grads=True,
         )
+
+        def pure(parameters: dict[str, Tensor]) -> Tensor:
+            return loss(*energy_and_forces(potential, batch, parameters={**rest, **parameters}))
+
+        expected = torch.func.grad(pure)({k: v.detach() for k, v in own.items()})
+        for gradient, other in zip(found, expected.values(), strict=True):
+            torch.testing.assert_close(gradient, other, rtol=1e-8, atol=1e-9)
 
     def test_extensive(self) -> None:
         potential = self.make()

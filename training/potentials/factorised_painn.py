@@ -11,7 +11,7 @@ from torch.nn.functional import silu
 from ...diversity.errors import ConfigurationError
 from ..batches import Batch, Neighbours
 from .base import N_ELEMENTS, Potential
-from .radial import BesselBasis, pair_distances
+from .radial import BesselBasis, from_centre, pair_distances
 
 # Inside, channels come first and atoms last: scalars are (F, B·N), vectors (3, F, B·N), and
 # channel f = c K + k belongs to radial function k. Elementwise work then runs over whole rows,
@@ -175,10 +175,7 @@ def _exchange(
     radial = basis(squared, inverse, cutoff, dim=0)
     if pairs.index is not None:
         return _ListedExchange(pairs, radial, -pairs.vectors)
-    with torch.no_grad():  # the result does not depend on it
-        there = batch.mask[..., None]
-        centre = (batch.positions * there).sum(1, keepdim=True) / there.sum(1, keepdim=True)
-    places = (batch.positions - centre).flatten(0, 1).t()[:, None]
+    places = from_centre(batch).flatten(0, 1).t()[:, None]
     return _DenseExchange(radial, places.contiguous())
 
 

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu
+from torch.nn.functional import linear, silu
 
 from ...diversity.errors import ConfigurationError
-from ..batches import Batch, Neighbours
+from ..batches import Batch, HalfList, Neighbours
 from .base import N_ELEMENTS, Potential
-from .radial import BesselBasis, envelope, pair_distances
+from .pair_sums import pair_sum
+from .radial import BesselBasis, envelope, from_centre, pair_distances
 
 
 class PaiNN(Potential):
@@ -60,6 +61,8 @@ class PaiNN(Potential):
         self.messages = nn.ModuleList(_Message(n_features, n_basis) for _ in range(n_layers))
         self.updates = nn.ModuleList(_Update(n_features) for _ in range(n_layers))
 
+    half_lists = True
+
     def depth(self) -> list[str]:
         """Return the names of all parameters from the input to the heads."""
         names = [name for name, _ in self.named_parameters()]
@@ -69,18 +72,75 @@ class PaiNN(Potential):
         blocks = ["embedding.", *rounds, "heads."]
         return [name for block in blocks for name in names if name.startswith(block)]
 
-    def represent(self, batch: Batch, pairs: Neighbours, cutoff: float) -> Tensor:
+    def represent(self, batch: Batch, pairs: Neighbours | HalfList, cutoff: float) -> Tensor:
         """Return the scalars s (B, N, F) after the last round."""
-        squared, inverse = pair_distances(pairs, cutoff)
-        radial = self.basis(squared, inverse, cutoff, dim=-1)
-        fading = envelope(squared, cutoff)[..., None]
-        directions = (pairs.vectors * inverse[..., None])[..., None]  # (B, N, K, 3, 1)
-        s = self.embedding(batch.numbers)
-        v = s.new_zeros(*s.shape[:2], 3, s.shape[-1])
+        messages: _Messages | _HalfMessages
+        if isinstance(pairs, HalfList):
+            messages = _HalfMessages(batch, pairs, self.basis, cutoff)
+        else:
+            messages = _Messages(pairs, self.basis, cutoff)
+        s, v = self.embedding(batch.numbers), None
         for message, update in zip(self.messages, self.updates, strict=True):
-            s, v = message(s, v, radial, fading, directions, pairs)
-            s, v = update(s, v)
+            s, v = message(s, v, messages)
+            s, v = update(s, v, last=update is self.updates[-1])
         return s
+
+
+class _Messages:
+    """What the neighbours send, from all pairs or padded lists."""
+
+    def __init__(self, pairs: Neighbours, basis: BesselBasis, cutoff: float) -> None:
+        squared, inverse = pair_distances(pairs, cutoff)
+        radial = basis(squared, inverse, cutoff, dim=-1)
+        # The radial functions hold the envelope already; the filter's constant takes it here.
+        self.radial = torch.cat([radial, envelope(squared, cutoff)[..., None]], -1)
+        self.directions = (pairs.vectors * inverse[..., None])[..., None]  # (B, N, K, 3, 1)
+        self.pairs = pairs
+
+    def __call__(self, weights: Tensor, sent: Tensor, v: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return what is added to scalars and vectors, from what was `sent`, (B, N, 2F or 3F)."""
+        near = self._near(sent) * (self.radial @ weights.transpose(0, 1).flatten(1))
+        scalars, spread, *carried = near.chunk(len(weights), dim=-1)
+        vectors = spread[..., None, :] * self.directions
+        if v is not None:
+            vectors = vectors + carried[0][..., None, :] * self._near(v)
+        return scalars.sum(2), vectors.sum(2)
+
+    def _near(self, x: Tensor) -> Tensor:
+        return x[:, None] if self.pairs.index is None else self.pairs.gather(x)
+
+
+class _HalfMessages:
+    """The same, from a half list.
+
+    Because r_ij is a difference, the sum over r_ij / |r_ij| is taken with r_j alone and completed
+    on atom i. Positions are taken from the centre of the structure, so that little cancels.
+    """
+
+    def __init__(self, batch: Batch, pairs: HalfList, basis: BesselBasis, cutoff: float) -> None:
+        squared, inverse = pairs.distances(batch.positions)
+        radial = basis(squared, inverse, cutoff, dim=-1)
+        radial = torch.cat([radial, envelope(squared, cutoff)[..., None]], -1)
+        self.radial = torch.stack([radial, radial * inverse[:, None], radial])
+        self.places = from_centre(batch).flatten(0, 1)[..., None]  # (A, 3, 1)
+        self.pairs = pairs
+
+    def __call__(self, weights: Tensor, sent: Tensor, v: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return what is added to scalars and vectors, from what was `sent`, (B, N, 2F or 3F)."""
+        own, spread, *carried = sent.flatten(0, 1)[:, None].chunk(len(weights), dim=-1)
+        x = [own, spread, spread * self.places]
+        parts: tuple[int, ...] = (0, 1, 1, 1, 1)
+        if v is not None:
+            x.append(carried[0] * v.flatten(0, 1))
+            parts = (*parts, 2, 2, 2)
+        filters = torch.bmm(self.radial[: len(weights)], weights)
+        scalars, near, moments, *rest = pair_sum(self.pairs, filters, torch.cat(x, 1), parts).split(
+            [1, 1, 3, 3][: len(x)], 1
+        )
+        vectors = moments - self.places * near
+        if rest:
+            vectors = vectors + rest[0]
+        return scalars.view(*sent.shape[:2], -1), vectors.view(*sent.shape[:2], 3, -1)
 
 
 class _Message(nn.Module):
@@ -94,22 +154,15 @@ class _Message(nn.Module):
         self.send_out = nn.Linear(f, 3 * f)
 
     def forward(
-        self,
-        s: Tensor,
-        v: Tensor,
-        radial: Tensor,
-        fading: Tensor,
-        directions: Tensor,
-        pairs: Neighbours,
+        self, s: Tensor, v: Tensor | None, messages: _Messages | _HalfMessages
     ) -> tuple[Tensor, Tensor]:
-        # The radial functions hold the envelope already; the filter's constant takes it here.
-        filters = self.filters(radial) + self.constant * fading
-        sent = self.send_out(silu(self.send_in(s)))
-        near_s = sent[:, None] if pairs.index is None else pairs.gather(sent)
-        near_v = v[:, None] if pairs.index is None else pairs.gather(v)
-        scalars, spread, carried = (filters * near_s).chunk(3, dim=-1)
-        vectors = spread[..., None, :] * directions + carried[..., None, :] * near_v
-        return s + scalars.sum(2), v + vectors.sum(2)
+        # One matrix (K + 1, F) for each filter. In the first round there are no vectors to carry.
+        n, f = 2 if v is None else 3, s.shape[-1]
+        weights = torch.cat([self.filters.weight.t(), self.constant[None]])
+        weights = weights.view(len(weights), 3, f).transpose(0, 1)[:n]
+        sent = linear(silu(self.send_in(s)), *_first(self.send_out, n * f))
+        scalars, vectors = messages(weights, sent, v)
+        return s + scalars, vectors if v is None else v + vectors
 
 
 class _Update(nn.Module):
@@ -121,10 +174,17 @@ class _Update(nn.Module):
         self.gate_in = nn.Linear(2 * f, f)
         self.gate_out = nn.Linear(f, 3 * f)
 
-    def forward(self, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, s: Tensor, v: Tensor, *, last: bool) -> tuple[Tensor, Tensor]:
         measured, moved = self.mix(v).chunk(2, dim=-1)
         # The offset keeps the norm differentiable where a vector vanishes by symmetry.
         norms = (measured.square().sum(2) + 1e-8).sqrt()
-        own, along, turn = self.gate_out(silu(self.gate_in(torch.cat([s, norms], -1)))).chunk(3, -1)
+        hidden = silu(self.gate_in(torch.cat([s, norms], -1)))
+        # Nothing reads the vectors after the last round.
+        n, f = 2 if last else 3, s.shape[-1]
+        own, along, *turn = linear(hidden, *_first(self.gate_out, n * f)).chunk(n, -1)
         s = s + own + along * (measured * moved).sum(2)
-        return s, v + moved * turn[..., None, :]
+        return s, v if last else v + moved * turn[0][..., None, :]
+
+
+def _first(layer: nn.Linear, n: int) -> tuple[Tensor, Tensor]:
+    return layer.weight[:n], layer.bias[:n]

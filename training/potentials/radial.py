@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..batches import Neighbours
+from ..batches import Batch, Neighbours
 
 
 def envelope(squared: Tensor, cutoff: float) -> Tensor:
@@ -31,6 +31,17 @@ def pair_distances(pairs: Neighbours, cutoff: float) -> tuple[Tensor, Tensor]:
     """
     squared = torch.where(pairs.mask, pairs.vectors.square().sum(-1), cutoff**2)
     return squared, squared.rsqrt()
+
+
+def from_centre(batch: Batch) -> Tensor:
+    """Return positions (B, N, 3) from the centre of each structure.
+
+    For sums that do not depend on the origin, but whose rounding does.
+    """
+    with torch.no_grad():
+        there = batch.mask[..., None]
+        centre = (batch.positions * there).sum(1, keepdim=True) / there.sum(1, keepdim=True)
+    return batch.positions - centre
 
 
 class BesselBasis(nn.Module):

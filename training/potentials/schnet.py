@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from ...diversity.errors import ConfigurationError
-from ..batches import Batch, Neighbours
+from ..batches import Batch, HalfList, Neighbours
 from .base import N_ELEMENTS, Potential
+from .pair_sums import pair_sum
 from .radial import envelope, pair_distances
 
 
@@ -61,6 +62,7 @@ class SchNet(Potential):
         self.embedding = nn.Embedding(N_ELEMENTS, n_features)
         self.blocks = nn.ModuleList(_Interaction(n_features, n_basis) for _ in range(n_layers))
 
+    half_lists = True
     centres: Tensor
 
     def depth(self) -> list[str]:
@@ -69,9 +71,12 @@ class SchNet(Potential):
         blocks = ["embedding.", *(f"blocks.{i}." for i in range(len(self.blocks))), "heads."]
         return [name for block in blocks for name in names if name.startswith(block)]
 
-    def represent(self, batch: Batch, pairs: Neighbours, cutoff: float) -> Tensor:
+    def represent(self, batch: Batch, pairs: Neighbours | HalfList, cutoff: float) -> Tensor:
         """Return the features (B, N, F) after the last block."""
-        squared, inverse = pair_distances(pairs, cutoff)
+        if isinstance(pairs, HalfList):
+            squared, inverse = pairs.distances(batch.positions)
+        else:
+            squared, inverse = pair_distances(pairs, cutoff)
         offsets = (squared * inverse)[..., None] - self.centres
         gaussians = torch.exp((-0.5 / self._width**2) * offsets.square())
         fading = envelope(squared, cutoff)[..., None]
@@ -90,11 +95,16 @@ class _Interaction(nn.Module):
         self.receive_in = nn.Linear(f, f)
         self.receive_out = nn.Linear(f, f)
 
-    def forward(self, x: Tensor, gaussians: Tensor, fading: Tensor, pairs: Neighbours) -> Tensor:
+    def forward(
+        self, x: Tensor, gaussians: Tensor, fading: Tensor, pairs: Neighbours | HalfList
+    ) -> Tensor:
         filters = self.filter_out(_shifted_softplus(self.filter_in(gaussians))) * fading
         sent = self.send(x)
-        near = sent[:, None] if pairs.index is None else pairs.gather(sent)
-        got = (filters * near).sum(2)
+        if isinstance(pairs, HalfList):
+            got = pair_sum(pairs, filters[None], sent.flatten(0, 1)[:, None], (0,)).view_as(sent)
+        else:
+            near = sent[:, None] if pairs.index is None else pairs.gather(sent)
+            got = (filters * near).sum(2)
         return self.receive_out(_shifted_softplus(self.receive_in(got)))
 
 
