@@ -73,7 +73,8 @@ def test_threads_change_no_number(batch, threads):
     finally:
         torch.set_num_threads(before)
     assert len(shared.bounds) == threads + 1
-    assert shared.bounds[0] == 0 and shared.bounds[-1] == len(shared.first)
+    assert shared.bounds[0] == 0
+    assert shared.bounds[-1] == len(shared.first)
     n = batch.numbers.shape[1]
     for begin, end in zip(shared.bounds[1:-1], shared.bounds[2:], strict=True):
         if 0 < begin < end:  # no structure on both sides

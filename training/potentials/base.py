@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from ...diversity.conformers import ConformerSet
 from ...diversity.errors import ConfigurationError
-from ..batches import Batch, Neighbours, neighbours
+from ..batches import Batch, HalfList, Neighbours, half_list, neighbours
+from ..profiling import stage
 
 #: Size of tables by atomic number: 0 is padding, 118 the last element.
 N_ELEMENTS = 119
@@ -74,6 +75,8 @@ class Potential(nn.Module, ABC):
 
     #: Most atoms of a batch of predictions, padding included: bounds their memory.
     atoms_per_batch: ClassVar[int] = 2048
+    #: Whether `represent` takes half lists too, which are fastest on a CPU.
+    half_lists: ClassVar[bool] = False
 
     #: Set by every potential's constructor: its arguments.
     _hyper: dict[str, Any]
@@ -85,8 +88,12 @@ class Potential(nn.Module, ABC):
     # -- what a potential must say --------------------------------------------------------------
 
     @abstractmethod
-    def represent(self, batch: Batch, pairs: Neighbours, cutoff: float) -> Tensor:
-        """Return invariant features (B, N, F) without data-dependent control flow."""
+    def represent(self, batch: Batch, pairs: Any, cutoff: float) -> Tensor:
+        """Return invariant features (B, N, F) without data-dependent control flow.
+
+        `pairs` are :class:`~breadth.training.Neighbours`, or a `HalfList` where `half_lists`
+        says so.
+        """
 
     @abstractmethod
     def depth(self) -> list[str]:
@@ -123,7 +130,7 @@ class Potential(nn.Module, ABC):
     def atomic(
         self, batch: Batch, cutoff: float | None = None, level: str | None = None
     ) -> AtomicOutput:
-        """Return per-atom energies and features.
+        """Return per-atom energies and features, by whatever is fastest where the batch is.
 
         Parameters
         ----------
@@ -134,12 +141,26 @@ class Potential(nn.Module, ABC):
             By default the first.
         """
         radius = self.cutoff if cutoff is None else float(cutoff)
+        if self.half_lists and not batch.periodic and not batch.positions.is_cuda:
+            pairs = half_list(batch, radius)
+            if len(pairs.first):  # or nothing would depend on the positions
+                return self._read(batch, pairs, radius, level)
+        return self.forward(batch, radius, level)
+
+    def forward(
+        self, batch: Batch, cutoff: float | None = None, level: str | None = None
+    ) -> AtomicOutput:
+        """Return the same by tensor operations alone, for `torch.func` and `torch.compile`."""
+        radius = self.cutoff if cutoff is None else float(cutoff)
+        return self._read(batch, neighbours(batch, radius), radius, level)
+
+    def _read(
+        self, batch: Batch, pairs: Neighbours | HalfList, cutoff: float, level: str | None
+    ) -> AtomicOutput:
         place = self.level_index(level)
-        features = self.represent(batch, neighbours(batch, radius), radius)
+        features = self.represent(batch, pairs, cutoff)
         raw = self.heads[place](features).squeeze(-1) * self.scales[place]
         return AtomicOutput(torch.where(batch.mask, raw, 0.0), features)
-
-    forward = atomic
 
     def set_level(
         self, level: str, *, references: Mapping[int, float], scale: float, anchored: Sequence[int]
@@ -255,8 +276,10 @@ def energy_and_forces(
     else:
         with torch.enable_grad():
             x = batch.positions.detach().requires_grad_()
-            energies = _residual(potential, None, batch.with_positions(x), cutoff, level)
-            (gradient,) = torch.autograd.grad(energies.sum(), x, create_graph=differentiable)
+            with stage("forward"):
+                energies = _residual(potential, None, batch.with_positions(x), cutoff, level)
+            with stage("forces"):
+                (gradient,) = torch.autograd.grad(energies.sum(), x, create_graph=differentiable)
         if not differentiable:
             energies = energies.detach()
     if references:
