@@ -34,6 +34,8 @@ from .tasks import Task
 
 #: Most shapes of batches, each of which is compiled for itself.
 MOST_SHAPES = 3
+#: Of `torch.compile`. Others, which compile nothing, are for tests of what can be captured.
+BACKEND = "inductor"
 #: A smaller shape must have this share of the atoms of the next larger one, or less.
 SMALLER = 0.8
 
@@ -214,8 +216,8 @@ class CompiledUpdates:
     task : Task
     frozen : collection of str
         Names of parameters that stay.
-    backend : str
-        Of `torch.compile`; others than inductor are for tests.
+    backend : str, optional
+        Of `torch.compile`; :data:`BACKEND` by default.
 
     Raises
     ------
@@ -231,9 +233,10 @@ class CompiledUpdates:
         task: Task,
         frozen: Collection[str],
         *,
-        backend: str = "inductor",
+        backend: str | None = None,
     ) -> None:
         self.run, self.task = run, task
+        backend = backend or BACKEND
         device = run.mean.device
         missing = compiler_missing(device.type) if backend == "inductor" else None
         if missing is not None:
@@ -258,7 +261,7 @@ class CompiledUpdates:
             run.weights.detach(), run.mean, moments["exp_avg"], moments["exp_avg_sq"]
         )
         self._count = moments["step"]
-        self.look = LOOK if device.type == "cuda" else 1
+        self.look = LOOK[device.type]
         # Of the updates until the next look: which frames, at which rates, with which loss.
         size = task.order.batch_size
         self._place = torch.zeros(1, dtype=torch.int64, device=device)

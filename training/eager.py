@@ -18,8 +18,8 @@ from .tasks import Task
 
 Tell = Callable[[str], None]
 
-#: Updates between looks at the losses on CUDA; a CPU has nothing to wait for.
-LOOK = 64
+#: Most updates between looks at the losses, by kind of device; a CPU has nothing to wait for.
+LOOK = {"cpu": 1, "cuda": 64}
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -56,7 +56,7 @@ class EagerUpdates:
         self, run: TrainingState, tasks: Sequence[tuple[float, Task]], seed: int, tell: Tell
     ) -> None:
         self.run, self.tasks, self.seed, self.tell = run, tasks, seed, tell
-        self.look = LOOK if run.mean.is_cuda else 1
+        self.look = LOOK[run.mean.device.type]
         self._alone: tuple[Task, int] | None = None
 
     def advance(self, until: int) -> Tensor:

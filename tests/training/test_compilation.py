@@ -1,0 +1,227 @@
+"""The compiled form of a fit. Most tests capture graphs and leave out their translation to C++."""
+
+import numpy as np
+import pytest
+import torch
+
+from breadth.diversity.errors import BreadthError
+from breadth.training import POTENTIALS, PriorTask, TrainingConfig, eager, fit
+from breadth.training import compilation as form
+from breadth.training.compilation import CompiledUpdates, batch_shapes, choose
+from breadth.training.configuration import learning_rate
+from breadth.training.eager import EagerUpdates
+from breadth.training.preparing import prepare
+from breadth.training.state import TrainingState
+
+from .conftest import make_set
+
+SMALL = {"name": "schnet", "n_features": 8, "n_layers": 1, "n_basis": 4}
+QUICK = TrainingConfig(n_updates=12, batch_size=4, device="cpu")
+ALWAYS = QUICK.model_copy(update={"compile": "always"})
+
+
+@pytest.fixture
+def captured(monkeypatch):
+    """Capture whole graphs, and compute them as they are."""
+    monkeypatch.setattr(form, "BACKEND", "eager")
+
+
+@pytest.fixture(scope="module")
+def one():
+    """One molecule: batches have one shape."""
+    return make_set(n_molecules=1)
+
+
+def run(data, config, potential=SMALL, train=None, **options):
+    train = np.arange(len(data)) if train is None else train
+    return fit(potential, data, level="springs", train=train, config=config, **options)
+
+
+def assert_same(a, b):
+    a, b = a.potential.state_dict(), b.potential.state_dict()
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+def both_forms(data, potential, backend, n_updates=3, **options):
+    """Return state and losses of both forms after some updates from the same weights."""
+    found = []
+    for compiled in (False, True):
+        ready = prepare(
+            potential, data, level="springs", train=np.arange(len(data)), config=QUICK, **options
+        )
+        state = TrainingState(ready.potential, QUICK, ready.frozen)
+        if compiled:
+            task = ready.tasks[0][1]
+            updates = CompiledUpdates(state, task, ready.frozen, backend=backend)
+        else:
+            updates = EagerUpdates(state, ready.tasks, 0, pytest.fail)
+        losses = [float(updates.advance(u + 1)) for u in range(n_updates)]
+        found.append((state, np.array(losses)))
+    return found
+
+
+def assert_agree(first, second):
+    """Hold the forms to what the docstring of the module says."""
+    (a, losses_a), (b, losses_b) = first, second
+    np.testing.assert_allclose(losses_a, losses_b, rtol=1e-5)
+    assert a.update == b.update
+    one, other = a.moments(), b.moments()
+    assert float(one["step"]) == float(other["step"]) == a.update
+    # The first moment is a mean of gradients, the second of their squares.
+    for key in ("exp_avg", "exp_avg_sq"):
+        off = (one[key] - other[key]).norm() / one[key].norm()
+        assert off < 1e-4, (key, off)
+    # Adam's steps are as long as the rate, even where a gradient is nothing but rounding, such as
+    # that of an offset that conformational energies do not see: a few weights may go elsewhere.
+    longest = sum(learning_rate(QUICK, u) for u in range(a.update))
+    for x, y in ((a.weights, b.weights), (a.mean, b.mean)):
+        assert (x - y).detach().square().mean().sqrt() < 0.05 * longest
+
+
+@pytest.mark.parametrize("name", sorted(POTENTIALS))
+def test_every_potential_is_one_graph(make_toy, name):
+    data = make_toy(n_molecules=1)
+    potential = {"name": name, "n_features": 8, "n_layers": 1, "cutoff": 4.0}
+    assert_agree(*both_forms(data, potential, "aot_eager"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(POTENTIALS))
+def test_every_potential_is_compiled(make_toy, name, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    data = make_toy(n_molecules=1)
+    potential = {"name": name, "n_features": 16, "n_layers": 2, "cutoff": 4.0}
+    assert_agree(*both_forms(data, potential, "inductor", n_updates=8))
+    assert any(tmp_path.rglob("*.so")), "nothing was compiled"
+
+
+def test_conformational_energies_and_frozen_weights_are_the_same_in_both_forms(toy):
+    frozen = ("embedding.weight",)
+    a, b = both_forms(toy, SMALL, "eager", conformational=True, frozen=frozen)
+    assert_agree(a, b)
+    before = prepare(SMALL, toy, level="springs", train=np.arange(len(toy)), config=QUICK)
+    for state, _ in (a, b):
+        kept = state.potential.embedding.weight
+        assert torch.equal(kept, before.potential.embedding.weight)
+
+
+def test_goes_on_half_way_with_the_same_bits(one, tmp_path, captured, monkeypatch):
+    monkeypatch.setitem(eager.LOOK, "cpu", 5)  # as on CUDA, several updates between looks
+    options = {"validation": np.arange(4), "train": np.arange(4, len(one)), "monitor_at": (8,)}
+    options["monitor"] = lambda update, potential: {"n": float(potential.training)}
+    often = ALWAYS.model_copy(update={"checkpoint_every": 4, "validate_every": 3})
+    seen = []
+
+    def stop(update, total, loss):
+        seen.append(update)
+        if update == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(one, often, directory=tmp_path, progress=stop, **options)
+    assert seen == [1, 2, 3, 4, 5, 6, 7]
+    resumed = run(one, often, directory=tmp_path, **options)
+    straight = run(one, often, **options)
+    assert_same(resumed, straight)
+    for name, values in straight.history.items():
+        np.testing.assert_array_equal(resumed.history[name], values)
+    # The other form sees the same updates, and agrees.
+    other = run(one, often.model_copy(update={"compile": "never"}), **options)
+    assert other.history.keys() == straight.history.keys()
+    for name, values in other.history.items():
+        np.testing.assert_allclose(straight.history[name], values, rtol=1e-4)
+
+
+def test_checkpoints_hold_the_same_tensors_in_both_forms(one, tmp_path, captured):
+    from safetensors.torch import load_file
+
+    shapes = []
+    for name in ("always", "never"):
+        run(one, QUICK.model_copy(update={"compile": name}), directory=tmp_path / name)
+        tensors = load_file(tmp_path / name / "state.safetensors")
+        shapes.append({k: (v.shape, v.dtype) for k, v in tensors.items()})
+    assert shapes[0] == shapes[1]
+
+
+def test_divergence_is_told_with_its_update(one, captured, monkeypatch):
+    wild = ALWAYS.model_copy(update={"learning_rate": 1e30, "warmup": 0.0})
+    told = []
+    for look in (1, 12):
+        monkeypatch.setitem(eager.LOOK, "cpu", look)
+        with pytest.raises(BreadthError, match="at update") as error:
+            run(one, wild)
+        told.append(str(error.value))
+    assert told[0] == told[1]
+
+
+def test_without_a_compiler_a_fit_is_eager_and_says_so(toy):
+    import torch._inductor.config as inductor
+
+    told = []
+    with inductor.patch({"cpp.cxx": ("/nowhere/g++",)}):
+        found = run(toy, ALWAYS, tell=told.append)
+    assert len(told) == 1
+    assert "no C++ compiler" in told[0]
+    assert_same(found, run(toy, QUICK))
+
+
+def test_what_cannot_be_compiled_is_eager_and_says_so(with_prior):
+    data = with_prior()
+    told = []
+    prior = PriorTask(level="soft", train=np.arange(len(data)))
+    found = run(data, ALWAYS, prior=prior, tell=told.append)
+    assert told == [
+        "Compilation was asked for, but a prior or replay beside the main task is not compiled: "
+        "the fit is eager."
+    ]
+    assert_same(found, run(data, QUICK, prior=prior, tell=pytest.fail))
+    random = {"random_cutoff": (4.0, 6.0)}
+    with pytest.warns(UserWarning, match="random cutoffs"):
+        run(data, ALWAYS.model_copy(update=random))
+
+
+def test_the_choice_weighs_the_fit_against_its_compilation():
+    counts = np.full(100, 21)
+    hyper = {"n_layers": 2}
+
+    def chosen(device, n_updates=8000, compile="auto", **options):
+        config = TrainingConfig(n_updates=n_updates, compile=compile)
+        return choose(config, hyper, counts, device, **options)
+
+    assert not chosen("cpu").compiled
+    assert chosen("cpu", compile="always").compiled
+    assert chosen("cuda", 100_000).compiled
+    assert not chosen("cuda", 100).compiled
+    assert not chosen("cuda", 100_000, compile="never").compiled
+    assert not chosen("cuda", compile="always", obstacle="it is raining").compiled
+    assert str(chosen("cuda", 100)).startswith("eager: 100 updates save about 1 s")
+
+
+def test_batches_have_few_shapes():
+    assert batch_shapes(np.full(50, 21)) == (21,)
+    assert batch_shapes(np.array([20, 21])) == (21,)
+    assert batch_shapes(np.arange(1, 61)) == (21, 41, 60)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        counts = rng.integers(1, 60, size=rng.integers(1, 40))
+        shapes = batch_shapes(counts)
+        assert 1 <= len(shapes) <= 3
+        assert shapes[-1] == counts.max()
+        assert (np.diff(shapes) > 0).all()
+
+
+def test_plain_configurations_are_written_as_before_there_was_the_option():
+    assert "compile" not in QUICK.model_dump()
+    assert ALWAYS.model_dump()["compile"] == "always"
+    assert TrainingConfig(**ALWAYS.model_dump(mode="json")) == ALWAYS
+
+
+def test_a_training_set_smaller_than_a_batch_works(toy, captured):
+    few = np.array([0, 20, 30])
+    config = ALWAYS.model_copy(update={"batch_size": 8})
+    compiled = run(toy, config, train=few)
+    plain = run(toy, config.model_copy(update={"compile": "never"}), train=few)
+    assert compiled.updates == plain.updates == 12
+    np.testing.assert_allclose(compiled.history["loss"], plain.history["loss"], rtol=1e-4)
