@@ -13,6 +13,7 @@ from ..diversity import ConformerSet, DataError, ShortageError
 from ..diversity.randomness import ordering
 from ..training import PriorTask, TrainingConfig, fit, predict, save_potential
 from ..training.potentials.foundation import PretrainedPotential
+from ..training.profiling import Profile
 from .adapting import with_prior_labels
 from .configuration import Section
 from .evaluating import measure_errors
@@ -43,6 +44,8 @@ def train_potential(
     *,
     level: str | None = None,
     progress: Callable[[int, int, float], None] | None = None,
+    tell: Callable[[str], None] | None = None,
+    profile: Profile | None = None,
 ) -> dict[str, Any]:
     """Fit a potential and write it to a folder; a killed fit goes on from its checkpoint.
 
@@ -56,6 +59,10 @@ def train_potential(
         Level of theory to learn; the only one by default.
     progress : callable, optional
         Called as ``progress(update, n_updates, loss)``.
+    tell : callable, optional
+        Called with messages in words, such as that a batch was split.
+    profile : Profile, optional
+        Takes where the time goes.
 
     Returns
     -------
@@ -94,6 +101,8 @@ def train_potential(
         seed=configuration.seed,
         directory=out,
         progress=progress,
+        tell=tell,
+        profile=profile,
         prior=None
         if configuration.prior is None
         else PriorTask(level=configuration.prior, train=train, weight=configuration.prior_weight),

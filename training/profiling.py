@@ -37,6 +37,9 @@ STAGES = (
     "the rest",
 )
 
+#: Whose inner stages count for them: predictions are forward passes too.
+_WHOLE = ("preparation", "compilation", "validation", "monitor")
+
 _active: Profile | None = None
 _NOTHING: AbstractContextManager[None] = nullcontext()
 
@@ -44,7 +47,7 @@ _NOTHING: AbstractContextManager[None] = nullcontext()
 def stage(name: str) -> AbstractContextManager[None]:
     """Count the time inside as a stage of the profile that is being taken, if there is one.
 
-    A stage within a stage counts for the inner one alone.
+    A stage within a stage counts for the inner one alone, except in validation and the like.
     """
     return _NOTHING if _active is None else _Stage(_active, name)
 
@@ -116,7 +119,9 @@ class Profile:
     def _enter(self, name: str) -> None:
         now = self._now()
         if self._stack:
-            self.seconds[self._stack[-1]] += now - self._mark
+            outer = self._stack[-1]
+            self.seconds[outer] += now - self._mark
+            name = outer if outer in _WHOLE else name
         self._stack.append(name)
         self.entries[name] += 1
         self._mark = now

@@ -141,7 +141,7 @@ def fit(
                 replay=replay,
                 low_rank=low_rank,
             )
-        fitting = _Fitting(ready, config, seed, tell or _warn, low_rank=low_rank is not None)
+            fitting = _Fitting(ready, config, seed, tell or _warn, low_rank=low_rank is not None)
         if profile is not None:
             profile.device, profile.form = fitting.run.mean.device, str(fitting.choice)
         fitting.go(

@@ -164,6 +164,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
         Example: `breadth train aspirin.npz --out models/aspirin --set n_validation=50`
 
+        Example: `breadth train aspirin.npz --out models/aspirin --profile`
+
         Example: `breadth train runs/mine/pool --level gfn2 --out models/mine --set
         potential.n_features=32 training.n_updates=500`""",
     ),

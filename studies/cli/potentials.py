@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from .counts import Count
+
+if TYPE_CHECKING:
+    from ...training.profiling import Profile
 
 
 def train(
@@ -19,6 +22,8 @@ def train(
     set: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     level: str | None = None,
     threads: Count = 1,
+    compile: Literal["auto", "always", "never"] | None = None,
+    profile: Annotated[bool, Parameter(negative="")] = False,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -38,6 +43,11 @@ def train(
         Level of theory to learn, where the data have several.
     threads
         CPU threads. Networks of this size are fastest on one.
+    compile
+        Whether an update is compiled as one graph: training.compile. By default where that is
+        expected to pay back within the fit.
+    profile
+        Print where the time of the whole fit goes. Its numbers are the same.
     dry_run
         Print what would be fitted, and stop.
     json
@@ -46,11 +56,13 @@ def train(
     import torch
 
     from ...diversity import read
+    from ...training.profiling import Profile
     from ..configuration import dump, load
     from ..single import TrainConfiguration, train_potential
-    from .console import emit_json, listing, output, progress_bar, tell_left_out
+    from .console import emit_json, listing, messages, output, progress_bar, tell_left_out
 
-    asked = load(TrainConfiguration, path=config, overrides=set or ())
+    overrides = [*(set or ()), *([] if compile is None else [f"training.compile={compile}"])]
+    asked = load(TrainConfiguration, path=config, overrides=overrides)
     conformers = read(data)
     tell_left_out(conformers)
     conformers.labels(level)
@@ -61,18 +73,54 @@ def train(
             output().print(f"{conformers!r}\n\n{dump(asked)}", markup=False)
         return
     torch.set_num_threads(threads)
-    with progress_bar() as show:
-        learned = train_potential(
-            conformers,
-            out,
-            asked,
-            level=level,
-            progress=lambda update, total, loss: show("training", update, total),
-        )
+    taken = Profile() if profile else None
+    try:
+        with progress_bar() as show:
+            learned = train_potential(
+                conformers,
+                out,
+                asked,
+                level=level,
+                progress=lambda update, total, loss: show("training", update, total),
+                tell=lambda message: messages().print(message, markup=False),
+                profile=taken,
+            )
+    except KeyboardInterrupt:
+        if taken is not None and not json:
+            _print_profile(taken)
+        raise
     if json:
-        emit_json(learned)
-    else:
-        listing(learned, "fitted")
+        emit_json(learned if taken is None else {**learned, "profile": taken.summary()})
+        return
+    listing(learned, "fitted")
+    if taken is not None:
+        _print_profile(taken)
+
+
+def _print_profile(profile: Profile) -> None:
+    from .console import output, table
+
+    told = profile.summary()
+    rows = [
+        [name, f"{part['seconds']:.3f}", f"{100 * part['share']:.1f}"]
+        for name, part in told["stages"].items()
+    ]
+    rows.append(["all", f"{told['seconds']:.3f}", "100.0"])
+    table(["stage", "seconds", "%"], rows, "where the time went")
+    threads = "1 thread" if told["threads"] == 1 else f"{told['threads']} threads"
+    lines = [
+        f"device: {told['device']}" + (f", {threads}" if told["device"] == "cpu" else ""),
+        f"form: {told['form']}",
+        f"peak memory: {told['peak_memory_bytes'] / 2**20:,.0f} MiB",
+        f"reading the clock took about {told['overhead_seconds']:.3f} s of it",
+    ]
+    if told["updates"]:
+        lines.insert(
+            2,
+            f"{told['updates']:,} updates, {1e3 * told['seconds_per_update']:.3g} ms each, "
+            f"{told['atoms_per_second']:,.0f} atoms/s",
+        )
+    output().print("\n".join(lines), markup=False)
 
 
 def evaluate(
