@@ -1,7 +1,7 @@
 import pytest
 
 from breadth.diversity.errors import ConfigurationError
-from breadth.training import POTENTIALS, FactorisedPaiNN, PaiNN, SchNet, build_potential
+from breadth.training import POTENTIALS, FactorisedPaiNN, PaiNN, SchNet, TensorNet, build_potential
 from breadth.training.testing import PotentialContract
 
 
@@ -25,6 +25,11 @@ class TestSchNet(PotentialContract):
         return SchNet(cutoff=4.0, n_features=16, n_layers=2, n_basis=9, levels=levels)
 
 
+class TestTensorNet(PotentialContract):
+    def build(self, levels=("default",)):
+        return TensorNet(cutoff=4.0, n_features=8, n_layers=2, n_basis=6, levels=levels)
+
+
 @pytest.mark.parametrize("name", sorted(POTENTIALS))
 def test_hyper_parameters_rebuild(name):
     potential = build_potential(name, n_features=24, levels=("a",))
@@ -32,7 +37,7 @@ def test_hyper_parameters_rebuild(name):
 
 
 def test_unknown_names_are_told():
-    with pytest.raises(ConfigurationError, match="factorised_painn, painn, schnet"):
+    with pytest.raises(ConfigurationError, match="factorised_painn, painn, schnet, tensornet"):
         build_potential("pain")
     with pytest.raises(ConfigurationError, match="n_features"):
         build_potential("painn", features=3)

@@ -12,11 +12,13 @@ from .base import AtomicOutput, Potential, energy_and_forces, energy_forces_stre
 from .factorised_painn import FactorisedPaiNN
 from .painn import PaiNN
 from .schnet import SchNet
+from .tensornet import TensorNet
 
 POTENTIALS: dict[str, type[Potential]] = {
     "factorised_painn": FactorisedPaiNN,
     "painn": PaiNN,
     "schnet": SchNet,
+    "tensornet": TensorNet,
 }
 
 #: Universal potentials with pretrained weights, imported only when one is built.
@@ -55,7 +57,8 @@ def build_potential(name: str = "factorised_painn", **hyper: Any) -> Potential:
 
     Parameters
     ----------
-    name : {'factorised_painn', 'painn', 'schnet', 'so3lr', 'sevennet-0', 'chgnet', 'mace'}
+    name : {'factorised_painn', 'painn', 'schnet', 'tensornet', 'so3lr', 'sevennet-0',
+        'chgnet', 'mace'}
     **hyper
         Hyper-parameters of the potential; see the classes.
 
@@ -98,6 +101,7 @@ __all__ = [
     "PaiNN",
     "Potential",
     "SchNet",
+    "TensorNet",
     "build_potential",
     "energy_and_forces",
     "energy_forces_stress",
