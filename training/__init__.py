@@ -19,6 +19,7 @@ from .potentials import (
 )
 from .prediction import predict
 from .references import References, reference_energies
+from .stacks import Member, StackResult, fit_stack
 from .state import FitResult
 from .tasks import PriorTask
 from .trainer import fit
@@ -31,6 +32,7 @@ __all__ = [
     "FactorisedPaiNN",
     "FitResult",
     "FrameStore",
+    "Member",
     "Neighbours",
     "PaiNN",
     "Potential",
@@ -38,12 +40,14 @@ __all__ = [
     "PriorTask",
     "References",
     "SchNet",
+    "StackResult",
     "TensorNet",
     "TrainingConfig",
     "build_potential",
     "energy_and_forces",
     "energy_forces_stress",
     "fit",
+    "fit_stack",
     "load_potential",
     "neighbours",
     "predict",

@@ -116,7 +116,7 @@ class StackUpdates:
         self._step = stacked_step(step)
         parts = [rest_of(potential, run.frozen) for potential in run.potentials]
         self._rest = {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
-        self.look = LOOK if run.state.weights.is_cuda else 1
+        self.look = LOOK[run.state.weights.device.type]
 
     def advance(self, until: int) -> None:
         """Make all updates before one, counted from 0; the host waits for nothing."""

@@ -104,8 +104,8 @@ def fit_stack(
     monitor_at : iterable of int
         Updates, counted from 1.
     progress : callable, optional
-        Called as ``progress(update, n_updates, loss)`` with the mean loss of those that are
-        trained, after each update on a CPU, each `LOOK` updates on a GPU.
+        Called as ``progress(update, n_updates, loss)`` for each update, with the mean loss of the
+        members that are trained still; on CUDA where losses are next looked at.
 
     Returns
     -------
@@ -147,7 +147,7 @@ def fit_stack(
     if folder is not None:
         run.load(folder, fingerprint)
     calls = sorted(set(monitor_at)) if monitor is not None else []
-    last: int = config.n_updates
+    last = config.n_updates
     while run.update < last and not run.finished:
         begin = run.update
         stops = [last, begin + updates.look, *(c for c in calls if c > begin)]
