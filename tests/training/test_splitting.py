@@ -1,0 +1,168 @@
+"""Batches that do not fit in memory: a real limit, in a process of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from breadth.training import PriorTask, TrainingConfig, fit
+from breadth.training.eager import EagerUpdates, out_of_memory
+from breadth.training.preparing import prepare
+from breadth.training.state import TrainingState
+
+SMALL = {"name": "factorised_painn", "n_features": 16, "n_basis": 4}
+CONFIG = TrainingConfig(n_updates=6, batch_size=7, device="cpu")
+
+
+def updates(data, at_once, n_updates=3, **options):
+    """Return losses and state after updates in parts of so many structures."""
+    everything = np.arange(len(data))
+    ready = prepare(SMALL, data, level="springs", train=everything, config=CONFIG, **options)
+    state = TrainingState(ready.potential, CONFIG, ready.frozen)
+    state.at_once = at_once
+    return EagerUpdates(state, ready.tasks, 0, pytest.fail).advance(n_updates), state
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 4])
+@pytest.mark.parametrize("conformational", [False, True])
+def test_parts_have_the_loss_and_gradient_of_the_whole(toy, at_once, conformational):
+    whole, a = updates(toy, None, conformational=conformational)
+    parts, b = updates(toy, at_once, conformational=conformational)
+    assert torch.allclose(whole, parts, rtol=1e-5)
+    for key in ("exp_avg", "exp_avg_sq"):
+        one, other = a.moments()[key], b.moments()[key]
+        assert not torch.equal(one, other), "nothing was split"
+        assert (one - other).norm() < 1e-4 * one.norm()
+
+
+def test_all_tasks_are_split(with_prior):
+    data = with_prior()
+    prior = PriorTask(level="soft", train=np.arange(12), weight=0.5)
+    whole, a = updates(data, None, prior=prior)
+    parts, b = updates(data, 2, prior=prior)
+    assert torch.allclose(whole, parts, rtol=1e-5)
+    assert (a.moments()["exp_avg"] - b.moments()["exp_avg"]).norm() < 1e-4
+
+
+def test_parts_as_large_as_a_batch_are_the_batch(toy):
+    whole, _ = updates(toy, None)
+    parts, _ = updates(toy, 7)
+    assert torch.equal(whole, parts)
+
+
+LIMITED = """
+import json, resource, sys, warnings
+import numpy as np, torch
+sys.path[:0] = {paths!r}
+torch.set_num_threads(1)
+from conftest import make_set
+from breadth.diversity import ConformerSet
+from breadth.training import TrainingConfig, fit
+
+# Every pair of atoms takes 40 kB in each of a dozen arrays, and there are few weights.
+HUNGRY = {{"name": "schnet", "n_features": 8, "n_layers": 1, "n_basis": 10_000, "cutoff": 50.0}}
+data = make_set(n_molecules=3)
+
+def run(n_updates, batch_size, **options):
+    config = TrainingConfig(n_updates=n_updates, batch_size=batch_size, device="cpu")
+    return fit(HUNGRY, data, level="springs", train=np.arange(len(data)), config=config, **options)
+
+def allow(megabytes):
+    lines = open("/proc/self/status").read().splitlines()
+    now = next(int(line.split()[1]) for line in lines if line.startswith("VmData"))
+    resource.setrlimit(resource.RLIMIT_DATA, (1024 * now + 2**20 * megabytes, -1))
+
+run(1, 1)  # code and threads that are loaded with the first update
+allow({megabytes})
+messages = []
+found = run(2, {batch_size}, tell=messages.append, **{options!r})
+resource.setrlimit(resource.RLIMIT_DATA, (-1, -1))
+whole = run(2, {batch_size})
+off = [
+    float((a - b).abs().max())
+    for a, b in zip(found.potential.parameters(), whole.potential.parameters(), strict=True)
+]
+print(json.dumps({{
+    "messages": messages,
+    "off": max(off),
+    "losses": [found.history["loss"].tolist(), whole.history["loss"].tolist()],
+}}))
+"""
+
+
+def limited(megabytes, batch_size, **options):
+    here = Path(__file__)
+    paths = [str(here.parent), str(here.parents[2] / "src")]
+    script = LIMITED.format(
+        paths=paths, megabytes=megabytes, batch_size=batch_size, options=options
+    )
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits data as Linux does")
+def test_a_batch_that_does_not_fit_is_split_with_a_message(tmp_path):
+    done = limited(64, 64, directory=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["messages"][0].startswith("Update 1: 64 structures of up to 4 atoms do not fit")
+    sizes = [int(m.split(": ")[1].split()[0]) for m in told["messages"]]
+    assert sizes == [64 // 2**i for i in range(len(sizes))]
+    np.testing.assert_allclose(*told["losses"], rtol=1e-5)
+    assert told["off"] < 1e-4
+    # The checkpoint keeps the size, so that a resumed fit has the same bits.
+    from breadth.training.checkpoints import load_state
+
+    _, facts = load_state(tmp_path)
+    assert facts["at_once"] == sizes[-1] // 2
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits data as Linux does")
+def test_a_structure_that_does_not_fit_by_itself_is_named():
+    done = limited(2, 2)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert "BreadthError: Conformer" in last
+    assert "does not fit in memory by itself" in last
+
+
+def test_a_resumed_fit_goes_on_in_parts(toy, tmp_path):
+    config = CONFIG.model_copy(update={"checkpoint_every": 2})
+    train = np.arange(len(toy))
+    ready = prepare(SMALL, toy, level="springs", train=train, config=config)
+    state = TrainingState(ready.potential, config, ready.frozen)
+    run = EagerUpdates(state, ready.tasks, 0, pytest.fail)
+    losses = run.advance(1).tolist()
+    state.at_once = 4  # what a second update that did not fit would have left
+    losses += run.advance(3).tolist()
+    state.losses[:3] = losses
+    state.save(tmp_path, ready.fingerprint)
+    losses += run.advance(6).tolist()
+    resumed = fit(SMALL, toy, level="springs", train=train, config=config, directory=tmp_path)
+    assert resumed.history["loss"].tolist() == losses
+    assert torch.equal(state.mean, torch.cat([p.flatten() for p in _moving(resumed)]))
+
+
+def _moving(result):
+    return [p.detach() for p in result.potential.parameters()]
+
+
+def test_other_errors_pass(toy):
+    assert out_of_memory(MemoryError())
+    assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
+    assert not out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="DefaultCPUAllocator") as real:
+        torch.empty(2**52)
+    assert out_of_memory(real.value)
+
+    def fail(update, total, loss):
+        raise RuntimeError("the callback's own")
+
+    with pytest.raises(RuntimeError, match="the callback's own"):
+        fit(
+            SMALL, toy, level="springs", train=np.arange(4), config=CONFIG,
+            progress=fail, tell=pytest.fail,
+        )  # fmt: skip
