@@ -14,8 +14,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from .. import __version__
 from ..diversity.errors import DataError
-from .potentials import Potential, build_potential, kind_of, name_of
+from .potentials import (
+    POTENTIALS,
+    PRETRAINED,
+    Potential,
+    build_potential,
+    kind_of,
+    name_of,
+)
 
 WEIGHTS, MANIFEST, STATE = "weights.safetensors", "potential.json", "state.safetensors"
 FORMAT = 1
@@ -57,6 +65,7 @@ def save_potential(
     dtype = next(potential.parameters()).dtype
     manifest = {
         "format": FORMAT,
+        "breadth": __version__,
         "name": name_of(potential),
         "hyper": potential.hyper,
         "dtype": str(dtype).removeprefix("torch."),
@@ -83,15 +92,13 @@ def load_potential(
     Raises
     ------
     DataError
-        If the folder holds no potential, or one that is damaged.
+        If the folder holds no potential, one that is damaged, one of a kind or format that this
+        version does not know, or weights of another architecture; it says what differs.
     """
     folder = Path(directory)
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        if manifest["format"] != FORMAT:
-            raise DataError(
-                f"{folder / MANIFEST} has format {manifest['format']}; this version reads {FORMAT}."
-            )
+        _check_kind(folder / MANIFEST, manifest)
         # What was saved holds its weights itself; a path would be of a file to unpickle.
         if "path" in manifest["hyper"]:
             raise DataError(
@@ -108,6 +115,7 @@ def load_potential(
         with torch.random.fork_rng(devices=[]):
             potential = build_potential(manifest["name"], **manifest["hyper"])
         potential.to(getattr(torch, manifest["dtype"]))
+        _check_weights(folder, manifest["name"], potential.state_dict(), tensors)
         potential.load_state_dict(tensors)
         if "cutoff_range" in manifest:
             potential.set_cutoff_range(*manifest["cutoff_range"])
@@ -119,6 +127,59 @@ def load_potential(
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OSError) as error:
         raise DataError(f"The potential in {folder} cannot be read: {error}") from error
     return potential.to(device).eval(), meta
+
+
+def _check_kind(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Raise a DataError where another version wrote what this one cannot build."""
+    by = manifest.get("breadth")
+    writer = f"breadth {by}" if by else "an older version of breadth"
+    told = f"{path} was written by {writer}, and this is breadth {__version__}"
+    if manifest["format"] != FORMAT:
+        raise DataError(
+            f"{told}: it has format {manifest['format']}, and this version reads format {FORMAT}."
+        )
+    name, hyper = manifest["name"], manifest["hyper"]
+    if name not in POTENTIALS and name not in PRETRAINED:
+        have = ", ".join(sorted(POTENTIALS))
+        raise DataError(f"{told}: it names a potential {name!r}, and this version has {have}.")
+    if name in POTENTIALS:
+        known = kind_of(name).defaults()
+        strange = [repr(key) for key in hyper if key not in known]
+        if strange:
+            raise DataError(
+                f"{told}: it gives {name} the options {', '.join(strange)}, and this version "
+                f"knows {', '.join(known)}."
+            )
+
+
+def _check_weights(
+    folder: Path, name: str, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]
+) -> None:
+    """Raise a DataError that says how weights differ from those of their potential."""
+    there = [key for key in expected if key in found]
+    told = {
+        "missing": [key for key in expected if key not in found],
+        "not of it": [key for key in found if key not in expected],
+        "of another shape": [
+            f"{key} ({_size(found[key])}, not {_size(expected[key])})"
+            for key in there
+            if found[key].shape != expected[key].shape
+        ],
+    }
+    parts = [
+        f"{len(names)} {what}, such as {', '.join(names[:3])}"
+        for what, names in told.items()
+        if names
+    ]
+    if parts:
+        raise DataError(
+            f"{folder / WEIGHTS} holds the weights of another architecture than the {name} that "
+            f"{MANIFEST} describes: {'; '.join(parts)}."
+        )
+
+
+def _size(tensor: Tensor) -> str:
+    return " × ".join(map(str, tensor.shape)) or "a number"
 
 
 def saved_kind(directory: str | Path) -> type[Potential]:
