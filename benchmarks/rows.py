@@ -84,3 +84,9 @@ def alternate(
             function()
             times.append(time.perf_counter() - start)
     return statistics.median(taken[0]), statistics.median(taken[1])
+
+
+def empty(*rows: str, why: str) -> None:
+    """Print rows that cannot be measured here, and why."""
+    for row in rows:
+        print(json.dumps({"row": row, "ours": None, "peer": None, "why": why}), flush=True)

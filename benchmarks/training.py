@@ -8,15 +8,14 @@ errors after these updates do, within 15 % or better.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from peers.calling import schnetpack
 from rows import emit
 
 from breadth.diversity import ConformerSet, read
@@ -24,7 +23,6 @@ from breadth.training import TrainingConfig, fit, predict
 
 HERE = Path(__file__).resolve().parent
 ASPIRIN = HERE.parent / "../shared/data/rmd17/rmd17_aspirin_train_01.npz"
-PEER = HERE / ".venvs/schnetpack/bin/python"
 N_TEST = 100
 
 
@@ -47,34 +45,6 @@ def train(data: ConformerSet, potential: dict[str, Any], config: TrainingConfig)
     return {"ms": ms, "force_mae": float(off.mean()), "scale": scale}
 
 
-def peer(data: ConformerSet, scale: float, options: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the same of SchNetPack, or None where it is not installed."""
-    if not PEER.exists():
-        return None
-    labels = data.labels()
-    n, atoms = len(data), int(data.counts[0])
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "frames.npz"
-        np.savez(
-            path,
-            numbers=data.numbers[:atoms].astype(np.int64),
-            positions=data.positions.reshape(n, atoms, 3),
-            energies=labels.energy - labels.energy.mean(),
-            forces=labels.forces.reshape(n, atoms, 3),
-            scale=scale,
-        )
-        done = subprocess.run(
-            [PEER, HERE / "peers/schnetpack_painn.py", path, json.dumps(options)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode:
-        print(done.stderr, file=sys.stderr)
-        raise RuntimeError("the peer failed; its messages are on stderr")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def main() -> int:
     """Print all rows; return 1 if one failed."""
     if not ASPIRIN.exists():
@@ -90,7 +60,7 @@ def main() -> int:
             for name in ("painn", "factorised_painn")
         }
         scale = ours["painn"]["scale"]
-        theirs = peer(data, scale, {**config.model_dump(), **size, "n_test": N_TEST})
+        theirs = schnetpack(data, scale, {**config.model_dump(), **size, "n_test": N_TEST})
         for name, measured in ours.items():
             mae = {"ours": measured["force_mae"]}
             if theirs is not None:

@@ -1,0 +1,95 @@
+"""Twenty potentials for a study: this suite, as a study fits them, beside SchNetPack in a loop.
+
+PaiNN with 64 features, 3 rounds and 20 radial functions on aspirin, batches of 32, equal updates.
+SchNetPack fits one after the other with all cores, which is how it is used. This suite fits them
+as its studies do: on a CPU one process for each core, on a GPU in stacks. Its time counts from the
+start of the first process to the end of the last, imports included; SchNetPack's does not count
+its imports.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peers.calling import schnetpack
+from rows import emit, empty
+
+from breadth.diversity import read
+from breadth.training import TrainingConfig, fit, predict
+
+ASPIRIN = Path(__file__).resolve().parent.parent / (
+    "../shared/data/rmd17/rmd17_aspirin_train_01.npz"
+)
+SIZE = {"n_features": 64, "n_layers": 3, "n_basis": 20, "cutoff": 5.0}
+N_MODELS, N_TEST = 20, 100
+CONFIG = TrainingConfig(n_updates=40, batch_size=32, learning_rate=1e-3, device="cpu")
+
+
+def one(seed: int) -> tuple[float, float, float]:
+    """Fit a model; return its force error in eV/Å, its scale, and the peak of the process in MB."""
+    torch.set_num_threads(1)
+    data = read(ASPIRIN)
+    (level,) = data.levels
+    train = np.arange(len(data) - N_TEST)
+    potential = {"name": "painn", **SIZE}
+    found = fit(potential, data, level=level, train=train, config=CONFIG, seed=seed).potential
+    test = data.select(np.arange(len(train), len(data)))
+    off = np.abs(predict(found, test).forces - test.labels(level).forces)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return float(off.mean()), float(found.scales[0]), peak
+
+
+def main() -> int:
+    """Print all rows; return 1 if one failed."""
+    if not ASPIRIN.exists():
+        print(json.dumps({"row": "sweep_cpu", "error": f"{ASPIRIN.name} is not there"}))
+        return 1
+    cores = len(os.sched_getaffinity(0))
+    begin = time.perf_counter()
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
+        ours = list(pool.map(one, range(N_MODELS)))
+    seconds = time.perf_counter() - begin
+    options: dict[str, Any] = {
+        **CONFIG.model_dump(),
+        **SIZE,
+        "n_test": N_TEST,
+        "n_models": N_MODELS,
+        "threads": cores,
+    }
+    theirs = schnetpack(read(ASPIRIN), ours[0][1], options)
+    mae = [statistics.mean(error for error, _, _ in ours), theirs and theirs["force_mae"]]
+    emit(
+        "sweep_cpu",
+        ours=seconds,
+        peer=theirs and theirs["seconds"],
+        peer_name=theirs and f"SchNetPack {theirs['version']} PaiNN",
+        unit="s",
+        equal=None if theirs is None else bool(mae[0] < 1.15 * theirs["force_mae"]),
+        threads=cores,
+        models=N_MODELS,
+        updates=CONFIG.n_updates,
+        processes=cores,
+        force_mae_ev_per_angstrom=mae,
+        peak_mb_ours_peer=[
+            round(cores * max(peak for _, _, peak in ours)),
+            theirs and round(theirs["peak_mb"]),
+        ],
+    )
+    if not torch.cuda.is_available():
+        empty("sweep_gpu", why="no CUDA device")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
