@@ -15,7 +15,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -349,13 +349,21 @@ class CompiledUpdates:
         try:
             work()
         except Exception as error:
-            if out_of_memory(error):
-                raise DoesNotFitError(_first_line(error)) from None
+            # A capture that ends early, and inductor, raise errors of their own over the first.
+            first = next((e for e in _chain(error) if out_of_memory(e)), None)
+            if first is not None:
+                raise DoesNotFitError(_first_line(first)) from None
             if compiling:
                 raise NotCompiledError(_first_line(error)) from error
             raise
 
 
-def _first_line(error: Exception) -> str:
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

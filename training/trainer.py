@@ -143,7 +143,7 @@ def fit(
             )
             fitting = _Fitting(ready, config, seed, tell or _warn, low_rank=low_rank is not None)
         if profile is not None:
-            profile.device, profile.form = fitting.run.mean.device, str(fitting.choice)
+            profile.device = fitting.run.mean.device
         fitting.go(
             None if directory is None else Path(directory),
             monitor=monitor,
@@ -179,6 +179,8 @@ class _Fitting:
         )
         hyper = ready.potential.hyper
         self.choice = choose(config, hyper, task.store.counts, device, obstacle=obstacle)
+        #: What the profile says of it.
+        self.form = str(self.choice)
         if config.compile == "always" and obstacle is not None:
             tell(f"Compilation was asked for, but {obstacle}: the fit is eager.")
 
@@ -190,6 +192,7 @@ class _Fitting:
             try:
                 return CompiledUpdates(run, self.ready.tasks[0][1], self.ready.frozen)
             except NotCompiledError as error:
+                self.form = f"eager: {error}"
                 self.tell(f"Nothing could be compiled: {error}. The fit is eager.")
             except DoesNotFitError as error:
                 self._in_parts(error)
@@ -197,6 +200,7 @@ class _Fitting:
 
     def _in_parts(self, error: DoesNotFitError) -> None:
         self.run.at_once = self.ready.tasks[0][1].order.batch_size
+        self.form = "eager: the compiled update does not fit in memory"
         self.tell(f"The compiled update does not fit in memory ({error}). The fit is eager.")
 
     def go(
@@ -217,6 +221,8 @@ class _Fitting:
         updates = None
         while run.update < config.n_updates and not run.finished:
             updates = updates or self.updates()
+            if profile is not None:
+                profile.form = self.form
             begin = run.update
             stops = [config.n_updates, begin + updates.look, *(c for c in calls if c > begin)]
             if held is not None:
