@@ -31,6 +31,8 @@ KINDS: dict[str, str] = {
     "selection": "breadth.studies.pool:run_selection",
     "measures": "breadth.studies.measuring:run_measures",
     "fit": "breadth.studies.models:run_fit",
+    "stack": "breadth.studies.stacking:run_stack",
+    "member": "breadth.studies.stacking:run_member",
     "predictions": "breadth.studies.models:run_predictions",
     "frames": "breadth.studies.refinement.systems:run_frames",
     "prior_labels": "breadth.studies.refinement.systems:run_prior_labels",
@@ -58,7 +60,7 @@ KINDS: dict[str, str] = {
 #: Kinds whose work torch does, on a GPU where a worker has one.
 GPU_KINDS = frozenset(
     (
-        *("fit", "predictions", "arm", "refinement", "dynamics", "shift_scores"),
+        *("fit", "stack", "predictions", "arm", "refinement", "dynamics", "shift_scores"),
         *("start", "exploration", "visited", "fine_tuned", "evaluated"),
         *("released_universal", "released_fit", "released_scores"),
     )

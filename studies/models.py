@@ -53,7 +53,7 @@ def run_fit(unit: Unit, store: Store, folder: Path) -> None:
     watched = by_id(pool, selected(store, unit.inputs["monitor"]))
 
     def monitor(update: int, potential: Potential) -> dict[str, float]:
-        return {"monitor_force_mae": _force_mae(potential, watched, level)}
+        return {"monitor_force_mae": force_mae(potential, watched, level)}
 
     result = fit(
         unit.parameters["potential"],
@@ -118,6 +118,7 @@ def read_predictions(store: Store, key: str) -> tuple[list[str], np.ndarray, np.
     return selected(store, store.unit(key).inputs["test"]), arrays["energy"], arrays["forces"]
 
 
-def _force_mae(potential: Potential, conformers: ConformerSet, level: str) -> float:
+def force_mae(potential: Potential, conformers: ConformerSet, level: str) -> float:
+    """Return the mean absolute error of force components, eV/Å."""
     predicted = predict(potential, conformers, level=level)
     return float(np.abs(predicted.forces - conformers.labels(level).forces).mean())

@@ -16,6 +16,7 @@ from ..pool import selection_unit
 from ..predictions import Evaluation
 from ..results import load
 from ..specs import CELL_FIELDS
+from ..stacking import in_stacks
 from ..store import Store
 from ..units import Unit
 from .cells import Cell, Progress, replicate_seed
@@ -39,36 +40,47 @@ def fit_cells(
     unseen = cells[0].tests["unseen_molecules"]
     watched = [unseen[i] for i in ordering(f"{asked.seed} monitor", unseen)[: asked.n_monitor]]
     monitor = selection_unit(watched)
-    selections, fits, units = [monitor], [], []
-    costs: dict[str, float] = {}
+    selections, alone, evaluated = [monitor], [], []
     for cell in cells:
         train = selection_unit(cell.train)
         test = selection_unit(sorted({i for ids in cell.tests.values() for i in ids}))
         selections += [train, test]
         for fraction in (1.0, QUARTER):
             n_updates = max(1, math.ceil(fraction * asked.training.n_updates))
-            fit = fit_unit(
-                pool=pool,
-                train=train,
-                monitor=monitor,
-                potential=asked.potential,
-                training=asked.training.model_copy(update={"n_updates": n_updates}),
-                level=asked.pool.engine,
-                threads=asked.threads,
-                seed=replicate_seed(asked, cell.replicate),
+            alone.append(
+                fit_unit(
+                    pool=pool,
+                    train=train,
+                    monitor=monitor,
+                    potential=asked.potential,
+                    training=asked.training.model_copy(update={"n_updates": n_updates}),
+                    level=asked.pool.engine,
+                    threads=asked.threads,
+                    seed=replicate_seed(asked, cell.replicate),
+                )
             )
-            predicted = predictions_unit(fit=fit, pool=pool, test=test, threads=asked.threads)
-            costs[fit.key] = n_updates * asked.training.batch_size * SECONDS_PER_STRUCTURE
-            costs[predicted.key] = 1.0
-            units += [fit, predicted]
-            evaluation = Evaluation(predicted.key, cell.spec, cell.replicate, fraction, cell.tests)
-            fits.append((evaluation, fit))
+            evaluated.append((cell, fraction, test))
+    models, stacks = in_stacks(alone, asked.models_at_once)
+    costs = {unit.key: fit_seconds(unit) for unit in (*alone, *stacks)}
+    fits, units = [], [*stacks]
+    for (cell, fraction, test), model in zip(evaluated, models, strict=True):
+        predicted = predictions_unit(fit=model, pool=pool, test=test, threads=asked.threads)
+        costs |= {model.key: costs.get(model.key, 0.0), predicted.key: 1.0}
+        units += [model, predicted]
+        evaluation = Evaluation(predicted.key, cell.spec, cell.replicate, fraction, cell.tests)
+        fits.append((evaluation, model))
     for selection in selections:
         run_unit(store.root, selection)
     unique = list({unit.key: unit for unit in units}.values())
     count = counted(tell, "fits", sum(costs[unit.key] for unit in unique))
     run_units(store, unique, executor, costs=costs, progress=count)
     return fits
+
+
+def fit_seconds(unit: Unit) -> float:
+    """Return about how long a unit that trains takes on a core: models at once one by one there."""
+    training, n = unit.parameters["training"], len(unit.parameters.get("seeds", [unit.seed]))
+    return float(n * training["n_updates"] * training["batch_size"] * SECONDS_PER_STRUCTURE)
 
 
 def training_curves(store: Store, fits: Sequence[tuple[Evaluation, Unit]]) -> xr.Dataset:

@@ -8,7 +8,7 @@ weights and order of data, and hold-outs along both axes that are drawn once.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -101,6 +101,10 @@ class TradeoffConfiguration(Section):
     """Name and hyper-parameters of the potential."""
     training: TrainingConfig = TrainingConfig()
     """The same number of updates in every cell; a quarter of it for the check."""
+    stack: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Models of equal shape that are trained at once; part of the plan, since it can change last
+    bits. 'auto' is one on a CPU, where more win nothing, and what fits into the memory of a GPU
+    where there is one when the plan is made."""
     n_monitor: int = Field(64, ge=1)
     """Hold-out conformers on which the training curves are drawn; they choose nothing."""
     threads: int = Field(1, ge=1)
@@ -142,6 +146,11 @@ class TradeoffConfiguration(Section):
                         f"{m} × {c} would differ; change one of the numbers"
                     )
         return self
+
+    @property
+    def models_at_once(self) -> int:
+        """Models of equal shape that are trained at once; in a plan 'auto' is one."""
+        return 1 if self.stack == "auto" else self.stack
 
     def designs(self) -> list[DesignSpec]:
         """Return every design, experiment by experiment."""

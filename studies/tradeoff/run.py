@@ -20,6 +20,7 @@ from ..pool import SECONDS, read_set
 from ..pooling import link_pool
 from ..predictions import Evaluation, gather_predictions
 from ..results import draw_widths, load, save
+from ..stacking import check_stack, planned_stack
 from ..store import Store
 from ..units import Unit
 from .cells import Cell, Progress, choose_molecules
@@ -72,6 +73,7 @@ def run_tradeoff(
     check(asked)
     store = Store(out)
     with store.locked():
+        asked = _planned(asked, out)
         open_plan(out, "tradeoff", asked, molecules=asked.pool.digest())
         if finished(out):
             return load(out / "results.nc")
@@ -97,6 +99,19 @@ def check(asked: TradeoffConfiguration) -> None:
     asked.pool.check_engines()
     check_selectors(asked)
     build_potential(**asked.potential)  # raises here if a hyper-parameter is wrong
+    check_stack(asked.stack, asked.training, asked.hold_outs.largest_trained)
+
+
+def _planned(asked: TradeoffConfiguration, out: Path | None) -> TradeoffConfiguration:
+    """Return the configuration with the models at once that its plan has or would have."""
+    stack = planned_stack(
+        asked.stack,
+        out,
+        potential=asked.potential,
+        training=asked.training,
+        heavy=asked.hold_outs.largest_trained,
+    )
+    return asked.model_copy(update={"stack": stack})
 
 
 def _write_results(
@@ -200,6 +215,7 @@ def estimate(asked: TradeoffConfiguration, *, workers: int) -> dict[str, Any]:
         "labels_at_most": n_labels,
         "level": asked.pool.engine,
         "fits": 2 * n_cells,
+        "models_at_once": min(n_cells, _planned(asked, None).models_at_once),
         "updates_in_all": round(updates),
         "workers": workers,
         "core_hours": round(sum(seconds.values()) / 3600, 3),

@@ -21,9 +21,15 @@ TINY = (
 
 
 @pytest.fixture
-def zygote(tmp_path):
+def more():
+    """Keys of the study beside `TINY`."""
+    return ()
+
+
+@pytest.fixture
+def zygote(tmp_path, more):
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.reliability.zygote", *TINY],
+        [sys.executable, "-m", "tests.reliability.zygote", *TINY, *more],
         cwd=ROOT,
         env={
             **os.environ,
@@ -57,11 +63,23 @@ def started(zygote, run, until=None):
     return status
 
 
-def test_three_kills_change_no_value_and_lose_no_unit(tmp_path, zygote):
+@pytest.mark.parametrize(
+    ("more", "training"),
+    [
+        ((), "partial/fit-*"),
+        pytest.param(
+            ("stack=2", "training.checkpoint_every=3"),
+            "partial/stack-*/state.safetensors",
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["alone", "in stacks"],
+)
+def test_three_kills_change_no_value_and_lose_no_unit(tmp_path, zygote, training):
     log = tmp_path / "log"
     whole, torn = (Killing((), tmp_path / name, log) for name in ("whole", "torn"))
     assert started(zygote, whole) == 0
-    for stage in ("units/labels-*", "partial/fit-*", "predictions.nc"):
+    for stage in ("units/labels-*", training, "predictions.nc"):
         assert started(zygote, torn, until=stage) == -signal.SIGKILL, stage
         assert not (torn.out / "finished.json").exists()
     assert started(zygote, torn) == 0
