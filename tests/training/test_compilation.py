@@ -44,9 +44,9 @@ def assert_same(a, b):
         assert torch.equal(a[name], b[name]), name
 
 
-def both_forms(data, potential, backend, n_updates=3, **options):
-    """Return state and losses of both forms after some updates from the same weights."""
-    found = []
+def assert_forms_agree(data, potential, backend, n_updates=3, **options):
+    """Make updates in both forms from equal weights; hold them to the module's docstring."""
+    states, made = [], []
     for compiled in (False, True):
         ready = prepare(
             potential, data, level="springs", train=np.arange(len(data)), config=QUICK, **options
@@ -54,37 +54,44 @@ def both_forms(data, potential, backend, n_updates=3, **options):
         state = TrainingState(ready.potential, QUICK, ready.frozen)
         if compiled:
             task = ready.tasks[0][1]
-            updates = CompiledUpdates(state, task, ready.frozen, backend=backend)
+            made.append(CompiledUpdates(state, task, ready.frozen, backend=backend))
         else:
-            updates = EagerUpdates(state, ready.tasks, 0, pytest.fail)
-        losses = [float(updates.advance(u + 1)) for u in range(n_updates)]
-        found.append((state, np.array(losses)))
-    return found
+            made.append(EagerUpdates(state, ready.tasks, 0, pytest.fail))
+        states.append(state)
+    a, b = states
+    for update in range(n_updates):
+        before = tensors(b)
+        for mine, theirs in zip(tensors(a, copy=False), before, strict=True):
+            mine.copy_(theirs)
+        losses = [float(updates.advance(update + 1)) for updates in made]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+        ours, theirs = tensors(a), tensors(b)
+        # What a gradient g moves the first moment m by is a tenth of g − m.
+        gradient = ours[2] - 0.9 * before[2]
+        assert (ours[2] - theirs[2]).norm() < 1e-4 * gradient.norm()
+        assert (ours[3] - theirs[3]).norm() < 2e-4 * ours[3].norm()
+        # Adam's steps are as long as the rate, even where a gradient is nothing but rounding, such
+        # as that of an offset that conformational energies do not see: few weights may differ.
+        for i in (0, 1):
+            off = (ours[i] - theirs[i]).square().mean().sqrt()
+            assert off < 0.05 * learning_rate(QUICK, update)
+        assert float(a.moments()["step"]) == float(b.moments()["step"]) == update + 1
+    assert a.update == b.update == n_updates
+    return states
 
 
-def assert_agree(first, second):
-    """Hold the forms to what the docstring of the module says."""
-    (a, losses_a), (b, losses_b) = first, second
-    np.testing.assert_allclose(losses_a, losses_b, rtol=1e-5)
-    assert a.update == b.update
-    one, other = a.moments(), b.moments()
-    assert float(one["step"]) == float(other["step"]) == a.update
-    # The first moment is a mean of gradients, the second of their squares.
-    for key in ("exp_avg", "exp_avg_sq"):
-        off = (one[key] - other[key]).norm() / one[key].norm()
-        assert off < 1e-4, (key, off)
-    # Adam's steps are as long as the rate, even where a gradient is nothing but rounding, such as
-    # that of an offset that conformational energies do not see: a few weights may go elsewhere.
-    longest = sum(learning_rate(QUICK, u) for u in range(a.update))
-    for x, y in ((a.weights, b.weights), (a.mean, b.mean)):
-        assert (x - y).detach().square().mean().sqrt() < 0.05 * longest
+def tensors(state, copy=True):
+    """Return weights, mean and both moments."""
+    moments = state.moments()
+    found = [state.weights.detach(), state.mean, moments["exp_avg"], moments["exp_avg_sq"]]
+    return [x.clone() for x in found] if copy else found
 
 
 @pytest.mark.parametrize("name", sorted(POTENTIALS))
 def test_every_potential_is_one_graph(make_toy, name):
     data = make_toy(n_molecules=1)
     potential = {"name": name, "n_features": 8, "n_layers": 1, "cutoff": 4.0}
-    assert_agree(*both_forms(data, potential, "aot_eager"))
+    assert_forms_agree(data, potential, "aot_eager")
 
 
 @pytest.mark.slow
@@ -93,16 +100,15 @@ def test_every_potential_is_compiled(make_toy, name, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     data = make_toy(n_molecules=1)
     potential = {"name": name, "n_features": 16, "n_layers": 2, "cutoff": 4.0}
-    assert_agree(*both_forms(data, potential, "inductor", n_updates=8))
+    assert_forms_agree(data, potential, "inductor", n_updates=8)
     assert any(tmp_path.rglob("*.so")), "nothing was compiled"
 
 
 def test_conformational_energies_and_frozen_weights_are_the_same_in_both_forms(toy):
     frozen = ("embedding.weight",)
-    a, b = both_forms(toy, SMALL, "eager", conformational=True, frozen=frozen)
-    assert_agree(a, b)
+    states = assert_forms_agree(toy, SMALL, "eager", conformational=True, frozen=frozen)
     before = prepare(SMALL, toy, level="springs", train=np.arange(len(toy)), config=QUICK)
-    for state, _ in (a, b):
+    for state in states:
         kept = state.potential.embedding.weight
         assert torch.equal(kept, before.potential.embedding.weight)
 
