@@ -23,6 +23,7 @@ _NAMES = {
     "painn": ("schutt2021",),
     "factorised_painn": ("schutt2021",),
     "schnet": ("schutt2018",),
+    "tensornet": ("simeon2023",),
     "so3lr": ("kabylda2025",),
     "sevennet-0": ("park2024",),
     "chgnet": ("deng2023",),
