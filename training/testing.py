@@ -20,9 +20,13 @@ import torch
 from torch import Tensor
 
 from ..diversity.errors import ConfigurationError
-from .batches import Batch, half_list, neighbours
+from .batches import Batch, Targets, half_list, neighbours
 from .checkpoints import load_potential, save_potential
+from .configuration import TrainingConfig
 from .potentials import Potential, energy_and_forces, energy_forces_stress
+from .stack_state import StackTensors
+from .stack_updates import stacked_step
+from .step import StepState, pure_step, rates, rest_of
 
 
 def random_structure(n_atoms: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -309,6 +313,41 @@ class PotentialContract(ABC):
             torch.testing.assert_close(energies[row], e, rtol=0, atol=1e-8)
             torch.testing.assert_close(forces[row], f, rtol=0, atol=1e-9)
 
+    def test_stacked_updates_equal_those_alone(self) -> None:
+        potentials = [self.make(seed) for seed in (0, 1)]
+        potentials[1].set_level(
+            "default", references={1: -13.0, 6: -1020.0, 7: -1480.0, 8: -2040.0}, scale=0.7,
+            anchored=[1, 6],
+        )  # fmt: skip
+        sizes = ((7, 5), (4, 6))
+        config = TrainingConfig(learning_rate=1e-3, weight_decay=0.1, ema_decay=0.5, device="cpu")
+        step = pure_step(potentials[0], "default", config)
+        states = [_first_state(potential) for potential in potentials]
+        # A member that does not move stays as it is, whatever the others do.
+        still = _first_state(self.make(2))
+        parts = [torch.stack(own) for own in zip(*states, still, strict=True)]
+        moving = torch.tensor([True, True, False])
+        stack = StackTensors(*parts, moving, torch.zeros(3, dtype=torch.int64))  # type: ignore[call-arg]
+        rests = [rest_of(potential) for potential in (*potentials, potentials[0])]
+        rest = {name: torch.stack([own[name] for own in rests]) for name in rests[0]}
+        structures = [[random_structure(n, seed=n) for n in own] for own in (*sizes, sizes[0])]
+        together = make_batch([one for own in structures for one in own])
+        for update in range(3):
+            now = rates(config, update)
+            stack, losses = stacked_step(step)(stack, rest, together, _targets(together), now)
+            for row, (state, own) in enumerate(zip(states, structures[:-1], strict=True)):
+                batch = make_batch(own)
+                targets = _targets(batch)
+                states[row], loss = step(state, rest_of(potentials[row]), batch, targets, now)
+                torch.testing.assert_close(losses[row], loss, rtol=1e-10, atol=0)
+        for row, (state, potential) in enumerate(zip(states, potentials, strict=True)):
+            assert not torch.equal(state.weights, _first_state(potential).weights)
+            for mine, alone in zip(stack, state, strict=False):
+                torch.testing.assert_close(mine[row], alone, rtol=0, atol=1e-8)
+        for mine, before in zip(stack, still, strict=False):
+            assert torch.equal(mine[-1], before)
+        assert stack.done.tolist() == [3, 3, 0]
+
     def test_depth_lists_every_parameter_once(self) -> None:
         potential = self.make()
         names = potential.depth()
@@ -338,6 +377,7 @@ class PretrainedContract(PotentialContract):
     test_smooth_at_the_cutoff = None  # type: ignore[assignment]
     test_layouts_agree = None  # type: ignore[assignment]
     test_stacked_equals_alone = None  # type: ignore[assignment]
+    test_stacked_updates_equal_those_alone = None  # type: ignore[assignment]
     test_a_smaller_cutoff_is_smooth_too = None  # type: ignore[assignment]
 
     def test_only_its_own_cutoff(self) -> None:
@@ -385,3 +425,21 @@ class PretrainedContract(PotentialContract):
 
 def _tensors(potential: Potential) -> list[tuple[str, Tensor]]:
     return [*potential.named_parameters(), *potential.named_buffers()]
+
+
+def _first_state(potential: Potential) -> StepState:
+    weights = torch.cat([p.detach().flatten() for p in potential.parameters()])
+    return StepState(weights, weights.clone(), *torch.zeros(2, len(weights)).to(weights).unbind())
+
+
+def _targets(batch: Batch) -> Targets:
+    """Return labels that a potential must learn: of springs to the origin, E = Σ x²/2 − 1000 eV."""
+    n = len(batch.numbers)
+    there = batch.mask[..., None]
+    return Targets(
+        energy=(batch.positions.square() * there).sum((1, 2)).double() / 2 - 1000.0,
+        forces=-batch.positions * there,
+        has_energy=torch.ones(n, dtype=torch.bool),
+        has_forces=torch.ones(n, dtype=torch.bool),
+        molecule=torch.zeros(n, dtype=torch.int64),
+    )
