@@ -29,7 +29,7 @@ from .configuration import TrainingConfig
 from .eager import LOOK, out_of_memory
 from .profiling import stage
 from .state import TrainingState
-from .step import Rates, StepState, pure_step, rates, rest_of
+from .step import Rates, Step, StepState, pure_step, rates, rest_of
 from .tasks import Task
 
 #: Most shapes of batches, each of which is compiled for itself.
@@ -204,6 +204,16 @@ def keep_cache() -> None:
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(base / "breadth" / "inductor"))
 
 
+def one_graph(step: Step, backend: str = BACKEND) -> Step:
+    """Return an update that is computed as one graph for each shape, or fails."""
+    options: dict[str, Any] = {"fullgraph": True, "dynamic": False, "backend": backend}
+    if "isolate_recompiles" in inspect.signature(torch.compile).parameters:
+        # A limit of shapes for each update, not for the code that all fits of a process share.
+        options["isolate_recompiles"] = True
+    made: Step = torch.compile(step, **options)
+    return made
+
+
 class CompiledUpdates:
     """Makes updates with one compiled graph for each shape of a batch.
 
@@ -250,11 +260,7 @@ class CompiledUpdates:
             frozen=frozen,
             conformational=task.conformational,
         )
-        # A limit per fit, not per code object, which all fits of a process share.
-        options: dict[str, Any] = {"fullgraph": True, "dynamic": False, "backend": backend}
-        if "isolate_recompiles" in inspect.signature(torch.compile).parameters:
-            options["isolate_recompiles"] = True
-        self._step = torch.compile(step, **options)
+        self._step = one_graph(step, backend)
         self._rest = rest_of(run.potential, frozen)
         moments = run.moments()
         self._state = StepState(
@@ -304,8 +310,7 @@ class CompiledUpdates:
         rows = self._rows.index_select(0, self._place)[0]
         now = Rates(*self._rates.index_select(0, self._place)[0].unbind())
         batch, targets = self.task.store.labelled(rows, shape)
-        made: tuple[StepState, Tensor] = self._step(self._state, self._rest, batch, targets, now)
-        return made
+        return self._step(self._state, self._rest, batch, targets, now)
 
     def _once(self, shape: int) -> None:
         """Make the update that is due: nothing changes before all is computed."""

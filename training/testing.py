@@ -22,6 +22,7 @@ from torch import Tensor
 from ..diversity.errors import ConfigurationError
 from .batches import Batch, Targets, half_list, neighbours
 from .checkpoints import load_potential, save_potential
+from .compilation import one_graph
 from .configuration import TrainingConfig
 from .potentials import Potential, energy_and_forces, energy_forces_stress
 from .stack_state import StackTensors
@@ -348,6 +349,16 @@ class PotentialContract(ABC):
             assert torch.equal(mine[-1], before)
         assert stack.done.tolist() == [3, 3, 0]
 
+    def test_an_update_is_one_graph(self) -> None:
+        potential = self.make()
+        config = TrainingConfig(device="cpu")
+        step = pure_step(potential, "default", config)
+        batch = make_batch([random_structure(n, seed=n) for n in (7, 4)])
+        given = (rest_of(potential), batch, _targets(batch), rates(config, 0))
+        captured = one_graph(step, "eager")(_first_state(potential), *given)
+        plain = step(_first_state(potential), *given)
+        torch.testing.assert_close(captured, plain, rtol=1e-9, atol=1e-9)
+
     def test_depth_lists_every_parameter_once(self) -> None:
         potential = self.make()
         names = potential.depth()
@@ -370,14 +381,15 @@ class PotentialContract(ABC):
 class PretrainedContract(PotentialContract):
     """What of the contract applies to universal potentials, whose cutoff and weights are given.
 
-    Their long-range terms reach beyond the cutoff, and they cannot be stacked: neighbours are
-    lists whose lengths hang on the data.
+    Their long-range terms reach beyond the cutoff, and they can neither be stacked nor compiled:
+    neighbours are lists whose lengths hang on the data.
     """
 
     test_smooth_at_the_cutoff = None  # type: ignore[assignment]
     test_layouts_agree = None  # type: ignore[assignment]
     test_stacked_equals_alone = None  # type: ignore[assignment]
     test_stacked_updates_equal_those_alone = None  # type: ignore[assignment]
+    test_an_update_is_one_graph = None  # type: ignore[assignment]
     test_a_smaller_cutoff_is_smooth_too = None  # type: ignore[assignment]
 
     def test_only_its_own_cutoff(self) -> None:
