@@ -113,7 +113,10 @@ def test_conformational_energies_and_frozen_weights_are_the_same_in_both_forms(t
         assert torch.equal(kept, before.potential.embedding.weight)
 
 
-def test_goes_on_half_way_with_the_same_bits(one, tmp_path, captured, monkeypatch):
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_goes_on_half_way_with_the_same_bits(one, tmp_path, monkeypatch, backend):
+    monkeypatch.setattr(form, "BACKEND", backend)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
     monkeypatch.setitem(eager.LOOK, "cpu", 5)  # as on CUDA, several updates between looks
     options = {"validation": np.arange(4), "train": np.arange(4, len(one)), "monitor_at": (8,)}
     options["monitor"] = lambda update, potential: {"n": float(potential.training)}
@@ -125,10 +128,11 @@ def test_goes_on_half_way_with_the_same_bits(one, tmp_path, captured, monkeypatc
         if update == 7:
             raise KeyboardInterrupt
 
+    folder = tmp_path / "fit"
     with pytest.raises(KeyboardInterrupt):
-        run(one, often, directory=tmp_path, progress=stop, **options)
+        run(one, often, directory=folder, progress=stop, **options)
     assert seen == [1, 2, 3, 4, 5, 6, 7]
-    resumed = run(one, often, directory=tmp_path, **options)
+    resumed = run(one, often, directory=folder, **options)
     straight = run(one, often, **options)
     assert_same(resumed, straight)
     for name, values in straight.history.items():
@@ -231,3 +235,21 @@ def test_a_training_set_smaller_than_a_batch_works(toy, captured):
     plain = run(toy, config.model_copy(update={"compile": "never"}), train=few)
     assert compiled.updates == plain.updates == 12
     np.testing.assert_allclose(compiled.history["loss"], plain.history["loss"], rtol=1e-4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_graphs_are_replayed_on_cuda(make_toy, tmp_path):
+    data = make_toy(n_molecules=3)
+    cuda = {"device": "cuda", "n_updates": 80, "checkpoint_every": 30, "learning_rate": 1e-4}
+    config = ALWAYS.model_copy(update=cuda)
+    straight = run(data, config, tell=pytest.fail)
+    other = run(data, config.model_copy(update={"compile": "never"}))
+    np.testing.assert_allclose(straight.history["loss"], other.history["loss"], rtol=1e-3)
+
+    def stop(update, total, loss):
+        if update == 64:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(data, config, directory=tmp_path, progress=stop)
+    assert_same(run(data, config, directory=tmp_path), straight)

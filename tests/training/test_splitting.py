@@ -61,14 +61,18 @@ sys.path[:0] = {paths!r}
 torch.set_num_threads(1)
 from conftest import make_set
 from breadth.diversity import ConformerSet
-from breadth.training import TrainingConfig, fit
+from breadth.training import TrainingConfig, compilation, fit
+
+compilation.BACKEND = "eager"  # captured, and not translated to C++
 
 # Every pair of atoms takes 40 kB in each of a dozen arrays, and there are few weights.
 HUNGRY = {{"name": "schnet", "n_features": 8, "n_layers": 1, "n_basis": 10_000, "cutoff": 50.0}}
 data = make_set(n_molecules=3)
 
-def run(n_updates, batch_size, **options):
-    config = TrainingConfig(n_updates=n_updates, batch_size=batch_size, device="cpu")
+def run(n_updates, batch_size, compile={form!r}, **options):
+    config = TrainingConfig(
+        n_updates=n_updates, batch_size=batch_size, compile=compile, device="cpu"
+    )
     return fit(HUNGRY, data, level="springs", train=np.arange(len(data)), config=config, **options)
 
 def allow(megabytes):
@@ -81,7 +85,7 @@ allow({megabytes})
 messages = []
 found = run(2, {batch_size}, tell=messages.append, **{options!r})
 resource.setrlimit(resource.RLIMIT_DATA, (-1, -1))
-whole = run(2, {batch_size})
+whole = run(2, {batch_size}, compile="never")
 off = [
     float((a - b).abs().max())
     for a, b in zip(found.potential.parameters(), whole.potential.parameters(), strict=True)
@@ -94,11 +98,11 @@ print(json.dumps({{
 """
 
 
-def limited(megabytes, batch_size, **options):
+def limited(megabytes, batch_size, form="auto", **options):
     here = Path(__file__)
     paths = [str(here.parent), str(here.parents[2] / "src")]
     script = LIMITED.format(
-        paths=paths, megabytes=megabytes, batch_size=batch_size, options=options
+        paths=paths, megabytes=megabytes, batch_size=batch_size, form=form, options=options
     )
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
 
@@ -127,6 +131,17 @@ def test_a_structure_that_does_not_fit_by_itself_is_named():
     last = done.stderr.strip().splitlines()[-1]
     assert "BreadthError: Conformer" in last
     assert "does not fit in memory by itself" in last
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits data as Linux does")
+def test_a_compiled_update_that_does_not_fit_goes_on_eagerly():
+    done = limited(64, 64, form="always")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["messages"][0].startswith("The compiled update does not fit in memory (")
+    assert told["messages"][1].startswith("Update 1: 64 structures")
+    np.testing.assert_allclose(*told["losses"], rtol=1e-5)
 
 
 def test_a_resumed_fit_goes_on_in_parts(toy, tmp_path):
