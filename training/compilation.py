@@ -15,21 +15,21 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .batches import DENSE_ATOMS
+from .batches import DENSE_ATOMS, FrameStore
 from .configuration import TrainingConfig
 from .eager import LOOK, out_of_memory
 from .profiling import stage
 from .state import TrainingState
-from .step import Rates, Step, StepState, pure_step, rates, rest_of
+from .step import Rates, StepState, pure_step, rates, rest_of
 from .tasks import Task
 
 #: Most shapes of batches, each of which is compiled for itself.
@@ -204,28 +204,49 @@ def keep_cache() -> None:
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(base / "breadth" / "inductor"))
 
 
-def one_graph(step: Step, backend: str = BACKEND) -> Step:
+def one_graph(
+    step: Callable[..., tuple[Any, Tensor]], backend: str = BACKEND
+) -> Callable[..., tuple[Any, Tensor]]:
     """Return an update that is computed as one graph for each shape, or fails."""
     options: dict[str, Any] = {"fullgraph": True, "dynamic": False, "backend": backend}
     if "isolate_recompiles" in inspect.signature(torch.compile).parameters:
         # A limit of shapes for each update, not for the code that all fits of a process share.
         options["isolate_recompiles"] = True
-    made: Step = torch.compile(step, **options)
+    made: Callable[..., tuple[Any, Tensor]] = torch.compile(step, **options)
     return made
 
 
-class CompiledUpdates:
-    """Makes updates with one compiled graph for each shape of a batch.
+class Order(Protocol):
+    """Which frames of a store make up which update."""
 
-    Weights, running mean and moments are those of the state, changed in place: checkpoints are
-    the same in both forms.
+    def batch(self, update: int) -> np.ndarray:
+        """Return the frames of an update, as many for each."""
+
+
+class Run(Protocol):
+    """What counts its updates."""
+
+    config: TrainingConfig
+    update: int
+
+
+class GraphUpdates:
+    """Makes updates with one compiled graph for each shape of a batch.
 
     Parameters
     ----------
-    run : TrainingState
-    task : Task
-    frozen : collection of str
-        Names of parameters that stay.
+    run : Run
+    store : FrameStore
+    order : Order
+    step : callable
+        A pure function ``step(state, rest, batch, targets, rates)`` of the next state and losses.
+    state : tuple of Tensor
+        Changed in place.
+    rest : mapping of str to Tensor
+    shapes : tuple of int
+        Numbers of atoms, ascending, that batches are padded to.
+    losses : tuple of int
+        Shape of an update's losses.
     backend : str, optional
         Of `torch.compile`; :data:`BACKEND` by default.
 
@@ -239,41 +260,33 @@ class CompiledUpdates:
 
     def __init__(
         self,
-        run: TrainingState,
-        task: Task,
-        frozen: Collection[str],
+        run: Run,
+        store: FrameStore,
+        order: Order,
         *,
+        step: Callable[..., tuple[Any, Tensor]],
+        state: tuple[Tensor, ...],
+        rest: Mapping[str, Tensor],
+        shapes: tuple[int, ...],
+        losses: tuple[int, ...] = (),
         backend: str | None = None,
     ) -> None:
-        self.run, self.task = run, task
+        self.run, self.store, self.order, self.shapes = run, store, order, shapes
         backend = backend or BACKEND
-        device = run.mean.device
+        device = state[0].device
         missing = compiler_missing(device.type) if backend == "inductor" else None
         if missing is not None:
             raise NotCompiledError(missing)
-        self.shapes = batch_shapes(task.store.counts)
         keep_cache()
-        step = pure_step(
-            run.potential,
-            task.level,
-            task.config,
-            frozen=frozen,
-            conformational=task.conformational,
-        )
         self._step = one_graph(step, backend)
-        self._rest = rest_of(run.potential, frozen)
-        moments = run.moments()
-        self._state = StepState(
-            run.weights.detach(), run.mean, moments["exp_avg"], moments["exp_avg_sq"]
-        )
-        self._count = moments["step"]
+        self._state, self._rest = state, rest
         self.look = LOOK[device.type]
         # Of the updates until the next look: which frames, at which rates, with which loss.
-        size = task.order.batch_size
+        size = len(order.batch(run.update))
         self._place = torch.zeros(1, dtype=torch.int64, device=device)
         self._rows = torch.zeros(self.look, size, dtype=torch.int64, device=device)
         self._rates = torch.zeros(self.look, len(Rates._fields), device=device)
-        self._losses = torch.zeros(self.look, device=device)
+        self._losses = torch.zeros(self.look, *losses, device=device)
         self._again: dict[int, Callable[[], None]] = {}
         with stage("compilation"):
             for shape in self.shapes:
@@ -284,7 +297,7 @@ class CompiledUpdates:
 
         At most :attr:`look` of them. The host waits for nothing here.
         """
-        run, order, counts = self.run, self.task.order, self.task.store.counts
+        run, order, counts = self.run, self.order, self.store.counts
         updates = range(run.update, until)
         with stage("batch assembly"):
             rows = np.stack([order.batch(u) for u in updates])
@@ -305,11 +318,11 @@ class CompiledUpdates:
         there[: len(values)].copy_(values, non_blocking=True)
 
     @torch.no_grad()
-    def _compute(self, shape: int) -> tuple[StepState, Tensor]:
-        """Return the next state and the loss of the update that is due."""
+    def _compute(self, shape: int) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Return the next state and the losses of the update that is due."""
         rows = self._rows.index_select(0, self._place)[0]
         now = Rates(*self._rates.index_select(0, self._place)[0].unbind())
-        batch, targets = self.task.store.labelled(rows, shape)
+        batch, targets = self.store.labelled(rows, shape)
         return self._step(self._state, self._rest, batch, targets, now)
 
     def _once(self, shape: int) -> None:
@@ -318,13 +331,12 @@ class CompiledUpdates:
         self._losses.index_copy_(0, self._place, loss.to(self._losses.dtype)[None])
         for mine, new in zip(self._state, state, strict=True):
             mine.copy_(new)
-        self._count += 1
         self._place += 1
 
     def _prepared(self, shape: int) -> Callable[[], None]:
         """Compile for a shape, and return what makes an update of it."""
         # Any frames that it holds will do.
-        self._rows.fill_(int(np.argmin(self.task.store.counts)))
+        self._rows.fill_(int(np.argmin(self.store.counts)))
         self._place.zero_()
 
         def warm_up() -> None:
@@ -367,6 +379,57 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+class CompiledUpdates(GraphUpdates):
+    """Makes the updates of a fit with one compiled graph for each shape of a batch.
+
+    Weights, running mean and moments are those of the state, changed in place: checkpoints are
+    the same in both forms. Errors are those of :class:`GraphUpdates`.
+
+    Parameters
+    ----------
+    run : TrainingState
+    task : Task
+    frozen : collection of str
+        Names of parameters that stay.
+    backend : str, optional
+        Of `torch.compile`; :data:`BACKEND` by default.
+    """
+
+    def __init__(
+        self,
+        run: TrainingState,
+        task: Task,
+        frozen: Collection[str],
+        *,
+        backend: str | None = None,
+    ) -> None:
+        moments = run.moments()
+        self._count = moments["step"]
+        step = pure_step(
+            run.potential,
+            task.level,
+            task.config,
+            frozen=frozen,
+            conformational=task.conformational,
+        )
+        super().__init__(
+            run,
+            task.store,
+            task.order,
+            step=step,
+            state=StepState(
+                run.weights.detach(), run.mean, moments["exp_avg"], moments["exp_avg_sq"]
+            ),
+            rest=rest_of(run.potential, frozen),
+            shapes=batch_shapes(task.store.counts),
+            backend=backend,
+        )
+
+    def _once(self, shape: int) -> None:
+        super()._once(shape)
+        self._count += 1
 
 
 def _first_line(error: BaseException) -> str:
