@@ -83,12 +83,6 @@ class StackState:
         #: Whether no member is trained any more.
         self.finished = False
 
-    def step(self, state: StackTensors, losses: Tensor) -> None:
-        """Take what an update gave; nothing is asked of the device."""
-        self.losses[self.update] = losses
-        self.state = state
-        self.update += 1
-
     def members_moving(self) -> list[int]:
         """Return the members that are trained still."""
         found: list[int] = self.state.moving.nonzero().flatten().tolist()

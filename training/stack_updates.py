@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ..diversity.conformers import ConformerSet
 from .batches import Batch, FrameStore, Targets
+from .compilation import GraphUpdates
 from .eager import LOOK
 from .preparing import Prepared
 from .stack_state import StackState, StackTensors
@@ -112,10 +114,7 @@ class StackUpdates:
 
     def __init__(self, run: StackState, frames: StackFrames, level: str) -> None:
         self.run, self.frames = run, frames
-        step = pure_step(run.potentials[0], level, run.config, frozen=run.frozen)
-        self._step = stacked_step(step)
-        parts = [rest_of(potential, run.frozen) for potential in run.potentials]
-        self._rest = {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
+        self._step, self._rest = _parts(run, level)
         self.look = LOOK[run.state.weights.device.type]
 
     def advance(self, until: int) -> None:
@@ -124,4 +123,48 @@ class StackUpdates:
         for u in range(run.update, until):
             batch, targets = self.frames.store.labelled(self.frames.batch(u))
             now = rates(run.config, u, run.state.weights.device)
-            run.step(*self._step(run.state, self._rest, batch, targets, now))
+            run.state, run.losses[u] = self._step(run.state, self._rest, batch, targets, now)
+            run.update += 1
+
+
+class CompiledStack(GraphUpdates):
+    """Makes updates of all members as one compiled graph; see :class:`GraphUpdates`.
+
+    Batches are padded to the largest structure of all, since one of them is in most updates.
+
+    Parameters
+    ----------
+    run : StackState
+        Its tensors are changed in place.
+    frames : StackFrames
+    level : str
+    """
+
+    run: StackState
+
+    def __init__(self, run: StackState, frames: StackFrames, level: str) -> None:
+        step, rest = _parts(run, level)
+        super().__init__(
+            run,
+            frames.store,
+            frames,
+            step=step,
+            state=run.state,
+            rest=rest,
+            shapes=(int(frames.store.counts.max()),),
+            losses=(len(run.potentials),),
+        )
+
+    def advance(self, until: int) -> Tensor:
+        """Make all updates before one, and note their losses."""
+        begin = self.run.update
+        losses = super().advance(until)
+        self.run.losses[begin:until] = losses
+        return losses
+
+
+def _parts(run: StackState, level: str) -> tuple[Callable[..., Any], dict[str, Tensor]]:
+    """Return the update of all members, and the tensors that it does not change."""
+    step = pure_step(run.potentials[0], level, run.config, frozen=run.frozen)
+    parts = [rest_of(potential, run.frozen) for potential in run.potentials]
+    return stacked_step(step), {n: torch.stack([part[n] for part in parts]) for n in parts[0]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,16 @@ import numpy as np
 from ..diversity.conformers import ConformerSet
 from ..diversity.errors import BreadthError, ConfigurationError, DataError
 from .batches import DENSE_ATOMS
+from .compilation import DoesNotFitError, NotCompiledError
 from .configuration import TrainingConfig, choose_device
-from .eager import out_of_memory
+from .eager import Tell, out_of_memory
 from .fingerprint import Fingerprint
+from .forms import choose
 from .order import canonical
 from .potentials import Potential
 from .preparing import Prepared, prepare
 from .stack_state import StackState
-from .stack_updates import StackFrames, StackUpdates
+from .stack_updates import CompiledStack, StackFrames, StackUpdates
 from .state import FitResult
 from .trainer import Progress
 
@@ -74,6 +77,7 @@ def fit_stack(
     monitor: StackMonitor | None = None,
     monitor_at: Iterable[int] = (),
     progress: Progress | None = None,
+    tell: Tell | None = None,
 ) -> StackResult:
     """Fit models of equal shape as one batched computation.
 
@@ -106,6 +110,9 @@ def fit_stack(
     progress : callable, optional
         Called as ``progress(update, n_updates, loss)`` for each update, with the mean loss of the
         members that are trained still; on CUDA where losses are next looked at.
+    tell : callable, optional
+        Called with messages in words, such as that compilation was asked for and is not to be
+        had. By default they are warnings.
 
     Returns
     -------
@@ -142,23 +149,25 @@ def fit_stack(
         for member in members
     ]
     run = StackState([r.potential for r in ready], config, ready[0].frozen)
-    updates = StackUpdates(run, StackFrames(data, level, rows, ready, device), level)
+    frames = StackFrames(data, level, rows, ready, device)
     folder, fingerprint = None if directory is None else Path(directory), _fingerprint(ready)
     if folder is not None:
         run.load(folder, fingerprint)
     calls = sorted(set(monitor_at)) if monitor is not None else []
     last = config.n_updates
+    updates = None
     while run.update < last and not run.finished:
         begin = run.update
-        stops = [last, begin + updates.look, *(c for c in calls if c > begin)]
-        if any(r.held is not None for r in ready):
-            stops.append(begin - begin % config.validate_every + config.validate_every)
-        if folder is not None:
-            stops.append(begin - begin % config.checkpoint_every + config.checkpoint_every)
         try:
+            updates = updates or _updates(run, frames, level, tell or _warn)
+            stops = [last, begin + updates.look, *(c for c in calls if c > begin)]
+            if any(r.held is not None for r in ready):
+                stops.append(begin - begin % config.validate_every + config.validate_every)
+            if folder is not None:
+                stops.append(begin - begin % config.checkpoint_every + config.checkpoint_every)
             updates.advance(min(stops))
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
+        except (RuntimeError, MemoryError, DoesNotFitError) as error:
+            if not isinstance(error, DoesNotFitError) and not out_of_memory(error):
                 raise
             raise BreadthError(
                 f"{len(members)} models at once do not fit in memory: ask for a smaller stack."
@@ -178,6 +187,24 @@ def fit_stack(
         if folder is not None and (u % config.checkpoint_every == 0 or u == last or run.finished):
             run.save(folder, fingerprint)
     return StackResult(*run.result())
+
+
+def _updates(
+    run: StackState, frames: StackFrames, level: str, tell: Tell
+) -> StackUpdates | CompiledStack:
+    """Return what makes the updates: compiled where that pays back, as for a single fit."""
+    counts, hyper = frames.store.counts, run.potentials[0].hyper
+    device = run.state.weights.device.type
+    if choose(run.config, hyper, counts[counts == counts.max()], device).compiled:
+        try:
+            return CompiledStack(run, frames, level)
+        except NotCompiledError as error:
+            tell(f"Nothing could be compiled: {error}. The stack is eager.")
+    return StackUpdates(run, frames, level)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, stacklevel=4)
 
 
 def why_not_stacked(
