@@ -15,15 +15,10 @@ import torch
 
 from ..diversity.conformers import ConformerSet
 from ..diversity.errors import BreadthError
-from .compilation import (
-    CompiledUpdates,
-    DoesNotFitError,
-    NotCompiledError,
-    choose,
-    obstacle_of,
-)
+from .compilation import CompiledUpdates, DoesNotFitError, NotCompiledError
 from .configuration import TrainingConfig
 from .eager import EagerUpdates, Tell
+from .forms import choose, obstacle_of
 from .low_rank import merge
 from .potentials import Potential
 from .potentials.foundation import PretrainedPotential

@@ -7,9 +7,10 @@ import torch
 from breadth.diversity.errors import BreadthError
 from breadth.training import POTENTIALS, PriorTask, TrainingConfig, eager, fit
 from breadth.training import compilation as form
-from breadth.training.compilation import CompiledUpdates, batch_shapes, choose
+from breadth.training.compilation import CompiledUpdates
 from breadth.training.configuration import learning_rate
 from breadth.training.eager import EagerUpdates
+from breadth.training.forms import batch_shapes, choose
 from breadth.training.preparing import prepare
 from breadth.training.state import TrainingState
 
