@@ -19,7 +19,6 @@ from .configuration import TrainingConfig, choose_device
 from .eager import Tell, out_of_memory
 from .fingerprint import Fingerprint
 from .forms import choose
-from .forms import choose
 from .order import canonical
 from .potentials import Potential
 from .preparing import Prepared, prepare
