@@ -18,6 +18,7 @@ from .potentials import (
     energy_forces_stress,
 )
 from .prediction import predict
+from .profiling import Profile
 from .references import References, reference_energies
 from .stacks import Member, StackResult, fit_stack
 from .state import FitResult
@@ -38,6 +39,7 @@ __all__ = [
     "Potential",
     "PotentialCalculator",
     "PriorTask",
+    "Profile",
     "References",
     "SchNet",
     "StackResult",
