@@ -215,14 +215,15 @@ class GraphUpdates:
         graph = torch.cuda.CUDAGraph()
 
         def capture() -> None:
-            # As torch's notes on CUDA graphs ask: work on a side stream before the capture.
+            # As torch's notes on CUDA graphs ask: work on a side stream before the capture, and on
+            # the same one, since libraries make handles for each stream.
             side = torch.cuda.Stream()
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
                 for _ in range(3):
                     warm_up()
             torch.cuda.current_stream().wait_stream(side)
-            with torch.cuda.graph(graph):
+            with torch.cuda.graph(graph, stream=side):
                 self._once(shape)
 
         self._guarded(capture, compiling=True)
