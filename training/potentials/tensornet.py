@@ -74,17 +74,15 @@ class TensorNet(Potential):
         }
         self.tensors = Tensors()
         self.basis = BesselBasis(n_basis, cutoff)
-        self.embedding = nn.Embedding(N_ELEMENTS, n_features)
         # Beside the radial functions, the envelope: a constant that fades.
-        self.filters = nn.Linear(n_basis + 1, 3 * n_features, bias=False)
-        self.update = _Update(n_features)
+        self.embedding = _Embedding(n_features, n_basis + 1)
         self.layers = nn.ModuleList(_Layer(n_features, n_basis + 1) for _ in range(n_layers))
 
     def depth(self) -> list[str]:
         """Return the names of all parameters from the input to the heads."""
         names = [name for name, _ in self.named_parameters()]
         rounds = [f"layers.{i}." for i in range(len(self.layers))]
-        blocks = ["embedding.", "filters.", "update.", *rounds, "heads."]
+        blocks = ["embedding.", *rounds, "heads."]
         return [name for block in blocks for name in names if name.startswith(block)]
 
     def represent(self, batch: Batch, pairs: Neighbours | HalfList, cutoff: float) -> Tensor:
@@ -94,8 +92,7 @@ class TensorNet(Potential):
             sums, times = _HalfSums(batch, pairs, self.basis, cutoff, self.tensors), fast_product
         else:
             sums, times = _Sums(pairs, self.basis, cutoff, self.tensors), self.tensors.product
-        z = self.embedding(batch.numbers.flatten())
-        x = self.update(z, sums.densities(self.filters.weight, z))
+        x = self.embedding(batch.numbers.flatten(), sums)
         for layer in self.layers:
             x = layer(x, sums, times, last=layer is self.layers[-1])
         return x[0].view(*batch.numbers.shape, -1)
@@ -215,6 +212,20 @@ class _Update(nn.Module):
         if x:
             new[1:] = [old + change for old, change in zip(x, new[1:], strict=True)]
         return torch.cat(new)
+
+
+class _Embedding(nn.Module):
+    """Tensors of each atom from the elements and directions around it."""
+
+    def __init__(self, f: int, n_basis: int) -> None:
+        super().__init__()
+        self.elements = nn.Embedding(N_ELEMENTS, f)
+        self.filters = nn.Linear(n_basis, 3 * f, bias=False)
+        self.update = _Update(f)
+
+    def forward(self, numbers: Tensor, sums: _Sums | _HalfSums) -> Tensor:
+        z = self.elements(numbers)
+        return self.update(z, sums.densities(self.filters.weight, z))
 
 
 class _Layer(nn.Module):
