@@ -88,9 +88,10 @@ class StackState:
         found: list[int] = self.state.moving.nonzero().flatten().tolist()
         return found
 
-    def mean_loss(self, update: int, members: Sequence[int]) -> float:
-        """Return the mean loss of members at an update, counted from 0; NaN of none."""
-        return float(self.losses[update, list(members)].mean())
+    def mean_losses(self, begin: int, members: Sequence[int]) -> list[float]:
+        """Return the mean loss of members at each update from one on; NaN of none."""
+        means: list[float] = self.losses[begin : self.update, list(members)].mean(1).tolist()
+        return means
 
     def average(self, member: int) -> Potential:
         """Return a member with the running mean of its weights."""

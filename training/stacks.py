@@ -151,6 +151,8 @@ def fit_stack(
     run = StackState([r.potential for r in ready], config, ready[0].frozen)
     frames = StackFrames(data, level, rows, ready, device)
     folder, fingerprint = None if directory is None else Path(directory), _fingerprint(ready)
+    held = [r.held for r in ready]
+    del ready  # and with it each member's frames on the device, which `frames` holds once
     if folder is not None:
         run.load(folder, fingerprint)
     calls = sorted(set(monitor_at)) if monitor is not None else []
@@ -161,7 +163,7 @@ def fit_stack(
         try:
             updates = updates or _updates(run, frames, level, tell or _warn)
             stops = [last, begin + updates.look, *(c for c in calls if c > begin)]
-            if any(r.held is not None for r in ready):
+            if any(task is not None for task in held):
                 stops.append(begin - begin % config.validate_every + config.validate_every)
             if folder is not None:
                 stops.append(begin - begin % config.checkpoint_every + config.checkpoint_every)
@@ -174,16 +176,16 @@ def fit_stack(
             ) from error
         u, moving = run.update, run.members_moving()
         for k in moving:
-            held = ready[k].held
-            if held is not None and (u % config.validate_every == 0 or u == last):
-                run.validate(k, held.mean_loss(run.average(k)))
+            task = held[k]
+            if task is not None and (u % config.validate_every == 0 or u == last):
+                run.validate(k, task.mean_loss(run.average(k)))
             if monitor is not None and u in calls:
                 found = monitor(k, u, run.average(k))
                 run.monitored[k].append((u, {name: float(x) for name, x in found.items()}))
         run.finished = not run.members_moving()
         if progress is not None:
-            for done in range(begin, u):
-                progress(done + 1, last, run.mean_loss(done, moving))
+            for i, loss in enumerate(run.mean_losses(begin, moving)):
+                progress(begin + i + 1, last, loss)
         if folder is not None and (u % config.checkpoint_every == 0 or u == last or run.finished):
             run.save(folder, fingerprint)
     return StackResult(*run.result())

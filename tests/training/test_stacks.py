@@ -214,9 +214,7 @@ def test_weights_that_become_infinite_are_not_taken_over(toy):
 
 
 def test_monitor_validation_and_progress(toy):
-    members = [
-        replace(m, validation=np.array([5, 6, 20])) if i < 3 else m for i, m in enumerate(MEMBERS)
-    ]
+    members = [*(replace(m, validation=np.array([5, 6, 20])) for m in MEMBERS[1:]), MEMBERS[0]]
     config = QUICK.model_copy(update={"validate_every": 5})
     calls, seen = [], []
 
@@ -234,7 +232,8 @@ def test_monitor_validation_and_progress(toy):
     np.testing.assert_allclose([told[2] for told in seen], np.mean(losses, 0), rtol=1e-6)
     for member, found in zip(members, result.results, strict=True):
         expected = alone(toy, member, config)
-        assert found.history["validation_update"].tolist() == [5, 10, 12]
+        watched = [] if member.validation is None else [5, 10, 12]
+        assert found.history["validation_update"].tolist() == watched
         np.testing.assert_allclose(
             found.history["validation_loss"], expected.history["validation_loss"], rtol=1e-3
         )
@@ -349,6 +348,15 @@ def test_what_cannot_be_stacked_is_told(toy):
         stack(solid)
     with pytest.raises(DataError, match="no conformer"):
         stack(toy, [MEMBERS[0], Member(np.array([], dtype=int))])
+
+
+def test_a_stack_that_does_not_fit_is_told(toy, monkeypatch):
+    def advance(self, until):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
+
+    monkeypatch.setattr(StackUpdates, "advance", advance)
+    with pytest.raises(BreadthError, match="3 models at once do not fit in memory"):
+        stack(toy)
 
 
 # -- how many at once ---------------------------------------------------------------------------
