@@ -18,8 +18,8 @@ import torch
 from ..diversity import ConfigurationError
 from ..training import Member, TrainingConfig, fit_stack, save_potential
 from ..training.batches import DENSE_ATOMS
-from ..training.memory import stack_size
 from ..training.potentials import Potential
+from ..training.stacks.memory import stack_size
 from .executor import SetAsideError
 from .models import checkpoints, curve, force_mae
 from .plan import PLAN

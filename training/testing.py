@@ -22,12 +22,12 @@ from torch import Tensor
 from ..diversity.errors import ConfigurationError
 from .batches import Batch, Targets, half_list, neighbours
 from .checkpoints import load_potential, save_potential
-from .compilation import one_graph
 from .configuration import TrainingConfig
 from .potentials import Potential, energy_and_forces, energy_forces_stress
-from .stack_state import StackTensors
-from .stack_updates import stacked_step
-from .step import StepState, pure_step, rates, rest_of
+from .stacks.state import StackTensors
+from .stacks.updates import stacked_step
+from .updates.compilation import one_graph
+from .updates.step import StepState, pure_step, rates, rest_of
 
 
 def random_structure(n_atoms: int, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -15,10 +15,7 @@ import torch
 
 from ..diversity.conformers import ConformerSet
 from ..diversity.errors import BreadthError
-from .compilation import CompiledUpdates, DoesNotFitError, NotCompiledError
 from .configuration import TrainingConfig
-from .eager import EagerUpdates, Tell
-from .forms import choose, obstacle_of
 from .low_rank import merge
 from .potentials import Potential
 from .potentials.foundation import PretrainedPotential
@@ -26,6 +23,9 @@ from .preparing import Prepared, prepare
 from .profiling import Profile, stage
 from .state import FitResult, TrainingState
 from .tasks import PriorTask, Replay
+from .updates.compilation import CompiledUpdates, DoesNotFitError, NotCompiledError
+from .updates.eager import EagerUpdates, Tell
+from .updates.forms import choose, obstacle_of
 
 Monitor = Callable[[int, Potential], Mapping[str, float]]
 Progress = Callable[[int, int, float], None]

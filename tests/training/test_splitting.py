@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from breadth.training import PriorTask, TrainingConfig, fit
-from breadth.training.eager import EagerUpdates, out_of_memory
 from breadth.training.preparing import prepare
 from breadth.training.state import TrainingState
+from breadth.training.updates.eager import EagerUpdates, out_of_memory
 
 SMALL = {"name": "factorised_painn", "n_features": 16, "n_basis": 4}
 CONFIG = TrainingConfig(n_updates=6, batch_size=7, device="cpu")

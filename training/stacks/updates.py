@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..diversity.conformers import ConformerSet
-from .batches import Batch, FrameStore, Targets
-from .compilation import GraphUpdates
-from .eager import LOOK
-from .preparing import Prepared
-from .stack_state import StackState, StackTensors
-from .step import Rates, Step, StepState, pure_step, rates, rest_of
+from ...diversity.conformers import ConformerSet
+from ..batches import Batch, FrameStore, Targets
+from ..preparing import Prepared
+from ..updates.compilation import GraphUpdates
+from ..updates.eager import LOOK
+from ..updates.step import Rates, Step, StepState, pure_step, rates, rest_of
+from .state import StackState, StackTensors
 
 
 def stacked_step(step: Step) -> Callable[..., tuple[StackTensors, Tensor]]:
@@ -30,7 +30,7 @@ def stacked_step(step: Step) -> Callable[..., tuple[StackTensors, Tensor]]:
     Parameters
     ----------
     step : callable
-        By :func:`~breadth.training.step.pure_step`.
+        By :func:`~breadth.training.updates.step.pure_step`.
     """
 
     def one(

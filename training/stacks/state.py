@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..diversity.errors import ConfigurationError
-from .checkpoints import damage_told, load_state, save_state
-from .configuration import TrainingConfig
-from .fingerprint import Fingerprint
-from .potentials import Potential
-from .state import FitResult, training_history
-from .trainer import divergence
+from ...diversity.errors import ConfigurationError
+from ..checkpoints import damage_told, load_state, save_state
+from ..configuration import TrainingConfig
+from ..fingerprint import Fingerprint
+from ..potentials import Potential
+from ..state import FitResult, training_history
+from ..trainer import divergence
 
 
 class StackTensors(NamedTuple):
@@ -25,7 +25,7 @@ class StackTensors(NamedTuple):
     Attributes
     ----------
     weights, mean, first, second : Tensor, shape (K, n)
-        As :class:`~breadth.training.step.StepState` has them for one.
+        As :class:`~breadth.training.updates.step.StepState` has them for one.
     moving : Tensor of bool, shape (K,)
         Which are trained still: neither diverged nor stopped early.
     done : Tensor of int64, shape (K,)

@@ -1,4 +1,4 @@
-"""Stacks: models of equal shape, trained as one batched computation."""
+"""Fitting a stack: members, what becomes of them, and why models cannot share one."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from ..diversity.conformers import ConformerSet
-from ..diversity.errors import BreadthError, ConfigurationError, DataError
-from .batches import DENSE_ATOMS
-from .compilation import DoesNotFitError, NotCompiledError
-from .configuration import TrainingConfig, choose_device
-from .eager import Tell, out_of_memory
-from .fingerprint import Fingerprint
-from .forms import choose
-from .order import canonical
-from .potentials import Potential
-from .preparing import Prepared, prepare
-from .stack_state import StackState
-from .stack_updates import CompiledStack, StackFrames, StackUpdates
-from .state import FitResult
-from .trainer import Progress
+from ...diversity.conformers import ConformerSet
+from ...diversity.errors import BreadthError, ConfigurationError, DataError
+from ..batches import DENSE_ATOMS
+from ..configuration import TrainingConfig, choose_device
+from ..fingerprint import Fingerprint
+from ..order import canonical
+from ..potentials import Potential
+from ..preparing import Prepared, prepare
+from ..state import FitResult
+from ..trainer import Progress
+from ..updates.compilation import DoesNotFitError, NotCompiledError
+from ..updates.eager import Tell, out_of_memory
+from ..updates.forms import choose
+from .state import StackState
+from .updates import CompiledStack, StackFrames, StackUpdates
 
 #: Called as ``monitor(member, update, potential)``.
 StackMonitor = Callable[[int, int, Potential], Mapping[str, float]]

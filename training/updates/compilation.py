@@ -23,14 +23,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .batches import FrameStore
-from .configuration import TrainingConfig
+from ..batches import FrameStore
+from ..configuration import TrainingConfig
+from ..profiling import stage
+from ..state import TrainingState
+from ..tasks import Task
 from .eager import LOOK, out_of_memory
 from .forms import batch_shapes
-from .profiling import stage
-from .state import TrainingState
 from .step import Rates, StepState, pure_step, rates, rest_of
-from .tasks import Task
 
 #: Of `torch.compile`. Others, which compile nothing, are for tests of what can be captured.
 BACKEND = "inductor"

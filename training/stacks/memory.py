@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ..diversity.errors import ConfigurationError
-from .batches import DENSE_ATOMS, Batch, Targets
-from .configuration import TrainingConfig
-from .potentials import build_potential
-from .step import StepState, pure_step, rates, rest_of
+from ...diversity.errors import ConfigurationError
+from ..batches import DENSE_ATOMS, Batch, Targets
+from ..configuration import TrainingConfig
+from ..potentials import build_potential
+from ..updates.step import StepState, pure_step, rates, rest_of
 
 #: Share of a device's memory for what `update_bytes` counts: allocators take up to 2.6 times that.
 SHARE = 0.3

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .batches import DENSE_ATOMS
-from .configuration import TrainingConfig
-from .tasks import Task
+from ..batches import DENSE_ATOMS
+from ..configuration import TrainingConfig
+from ..tasks import Task
 
 #: Most shapes of batches, each of which is compiled for itself.
 MOST_SHAPES = 3

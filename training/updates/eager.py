@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..diversity.errors import BreadthError
-from .loss import loss_of
-from .order import update_cutoff
-from .potentials import energy_and_forces
-from .profiling import stage
-from .state import TrainingState
-from .tasks import Task
+from ...diversity.errors import BreadthError
+from ..loss import loss_of
+from ..order import update_cutoff
+from ..potentials import energy_and_forces
+from ..profiling import stage
+from ..state import TrainingState
+from ..tasks import Task
 
 Tell = Callable[[str], None]
 

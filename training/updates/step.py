@@ -8,10 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .batches import Batch, Targets
-from .configuration import TrainingConfig, learning_rate
-from .loss import batch_loss
-from .potentials import Potential
+from ..batches import Batch, Targets
+from ..configuration import TrainingConfig, learning_rate
+from ..loss import batch_loss
+from ..potentials import Potential
 
 #: As `torch.optim.AdamW` has them by default.
 BETAS, EPSILON = (0.9, 0.999), 1e-8
