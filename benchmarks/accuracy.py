@@ -1,10 +1,12 @@
-"""Long accuracy rows, `make bench-accuracy`: default potential and options on official splits.
+"""Long accuracy rows, `make bench-accuracy`: potentials of this suite on official splits.
 
 rMD17 (Christensen & von Lilienfeld 2020): 950 of the official 1,000 training frames, 50 kept for
-validation, errors on the official 1,000 test frames, which no choice was made on. Published
-force MAE on ethanol: MACE 2.1 meV/Å. The goal here is a CPU run of at most ten minutes below 20.
-On aspirin: MACE 6.6, NequIP 8.2, TensorNet 8.9, PaiNN 16.1 meV/Å; ``accuracy.py aspirin --potential
-tensornet`` takes about an hour of one core and goes on where it was stopped with ``--directory``.
+validation, errors on the official 1,000 test frames, which no choice was made on.
+
+Ethanol: published is MACE's 2.1 meV/Å; the goal of the default potential is 12 in ten minutes of
+two cores. Aspirin: MACE 6.6, NequIP 8.2, TensorNet 8.9, PaiNN 16.1 meV/Å; ``accuracy.py aspirin
+--potential tensornet`` takes about half an hour of one core, ``--potential painn`` somewhat less,
+and both go on where they were stopped with ``--directory``.
 
 Fine-tuning: SO3LR on 64 molecules × 4 GFN2-xTB conformers of the bundled pool, errors on 64 other
 molecules × 4. No default was chosen on these molecules. The goal is a force MAE lower by 40 % in at
@@ -34,10 +36,10 @@ from breadth.training import TrainingConfig, build_potential, fit, predict
 from breadth.training.refinement import adopt_level, fine_tune, forgetting
 
 FOLDER = Path(__file__).resolve().parents[1] / "../shared/data/rmd17"
-GOALS = {"ethanol": 20.0}
+GOALS = {"ethanol": 12.0, "aspirin": 8.2}
 #: Chosen on the 50 validation frames of aspirin; what is not named is the default.
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
-    "factorised_painn": {},
+    "factorised_painn": {"config": {"n_updates": 26000}},
     "painn": {"config": {"n_updates": 70000, "batch_size": 4, "learning_rate": 3e-3}},
     "tensornet": {
         "potential": {"n_features": 64},
@@ -52,13 +54,21 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def row(molecule: str, name: str, seed: int, directory: Path | None = None) -> None:
+def row(
+    molecule: str,
+    name: str,
+    seed: int,
+    *,
+    updates: int | None = None,
+    directory: Path | None = None,
+) -> None:
     """Fit one molecule and print its errors."""
     recipe = RECIPES.get(name, {})
     data = read(FOLDER / f"rmd17_{molecule}_train_01.npz")
     test = read(FOLDER / f"rmd17_{molecule}_test_01.npz")
     (level,) = data.levels
-    config = TrainingConfig(device="cpu", **recipe.get("config", {}))
+    options = {**recipe.get("config", {}), **({} if updates is None else {"n_updates": updates})}
+    config = TrainingConfig(device="cpu", **options)
     start, cpu = time.perf_counter(), time.process_time()
     result = fit(
         {"name": name, **recipe.get("potential", {})},
@@ -154,6 +164,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="two are no faster here")
     parser.add_argument("--potential", default="factorised_painn", help="by its recipe here")
+    parser.add_argument("--updates", type=int, help="other than the recipe's")
     parser.add_argument("--directory", type=Path, help="for checkpoints, one molecule at a time")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -164,7 +175,13 @@ def main() -> int:
         if not (FOLDER / f"rmd17_{name}_train_01.npz").exists():
             print(json.dumps({"row": f"rmd17_{name}_force_mae", "error": "no such data"}))
             return 1
-        row(name, options.potential, options.seed, options.directory)
+        row(
+            name,
+            options.potential,
+            options.seed,
+            updates=options.updates,
+            directory=options.directory,
+        )
     return 0
 
 

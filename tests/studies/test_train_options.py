@@ -53,7 +53,7 @@ def test_a_profile_is_printed_and_part_of_the_json(frames, tmp_path, run_breadth
 
 
 def test_compilation_is_an_option_and_a_key(frames, tmp_path, run_breadth, monkeypatch):
-    from breadth.training import compilation
+    from breadth.training.updates import compilation
 
     monkeypatch.setattr(compilation, "BACKEND", "eager")  # captured, and not translated to C++
     asked = train(run_breadth, frames, tmp_path / "a", "--compile", "always", "--profile").stdout

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from breadth.diversity.errors import BreadthError
-from breadth.training import POTENTIALS, PriorTask, TrainingConfig, eager, fit
-from breadth.training import compilation as form
+from breadth.training import POTENTIALS, PriorTask, TrainingConfig, fit
 from breadth.training.configuration import learning_rate
 from breadth.training.preparing import prepare
 from breadth.training.state import TrainingState
+from breadth.training.updates import compilation as form
+from breadth.training.updates import eager
 from breadth.training.updates.compilation import CompiledUpdates
 from breadth.training.updates.eager import EagerUpdates
 from breadth.training.updates.forms import batch_shapes, choose

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from breadth.training import Member, TrainingConfig, compilation, eager, fit_stack
+from breadth.training import Member, TrainingConfig, fit_stack
+from breadth.training.updates import compilation, eager
 
 SMALLEST = {"name": "painn", "n_features": 8, "n_layers": 1, "n_basis": 4, "cutoff": 8.0}
 MEMBERS = (Member(np.arange(0, 36, 2), 1), Member(np.arange(36), 2))

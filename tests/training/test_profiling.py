@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from breadth.training import TrainingConfig, compilation, fit
+from breadth.training import TrainingConfig, fit
 from breadth.training.profiling import STAGES, UPDATE_STAGES, Profile, stage
+from breadth.training.updates import compilation
 
 SMALL = {"name": "schnet", "n_features": 8, "n_layers": 1, "n_basis": 4}
 QUICK = TrainingConfig(

@@ -61,7 +61,8 @@ sys.path[:0] = {paths!r}
 torch.set_num_threads(1)
 from conftest import make_set
 from breadth.diversity import ConformerSet
-from breadth.training import TrainingConfig, compilation, fit
+from breadth.training import TrainingConfig, fit
+from breadth.training.updates import compilation
 
 compilation.BACKEND = "eager"  # captured, and not translated to C++
 
