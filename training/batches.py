@@ -239,7 +239,8 @@ def half_list(batch: Batch, cutoff: float) -> HalfList:
         place, atom, other = (x[atom < other] for x in (place, atom, other))
     else:
         x = batch.positions
-        near = (x[:, None] - x[:, :, None]).square().sum(-1) < cutoff**2
+        # So written that what is not a number stays a pair, and does not pass for no neighbour.
+        near = ~((x[:, None] - x[:, :, None]).square().sum(-1) >= cutoff**2)
         near &= batch.mask[:, :, None] & batch.mask[:, None]
         place, atom, other = near.triu(1).nonzero().unbind(1)
     shares = torch.linspace(0, len(place), torch.get_num_threads() + 1)[1:-1]

@@ -1,9 +1,15 @@
 """Sums over half lists: against plain sums, both derivatives, and threads."""
 
+import os
+import time
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from breadth.training import build_potential, energy_and_forces
 from breadth.training.batches import Batch, half_list, neighbours
 from breadth.training.potentials.pair_sums import pair_sum
 from breadth.training.testing import make_batch, random_structure
@@ -84,3 +90,60 @@ def test_threads_change_no_number(batch, threads):
     assert torch.equal(*sums)
     gradients = [torch.autograd.grad(one.square().sum(), (w, x)) for one in sums]
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+NAMES = ["painn", "schnet", "tensornet"]
+
+
+def cast(batch: Batch, **to) -> Batch:
+    """Cast what is a number, and move all."""
+    kinds = ("numbers", "positions", "mask", "cell", "pbc", "charge")
+    moved = {name: getattr(batch, name).to(to.get("device")) for name in kinds}
+    if "dtype" in to:
+        moved |= {name: moved[name].to(to["dtype"]) for name in ("positions", "cell", "charge")}
+    return replace(batch, **moved)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_low_precision_goes_without_half_lists(batch, name):
+    potential = build_potential(name, n_features=8, n_layers=1).bfloat16()
+    low = cast(batch, dtype=torch.bfloat16)
+    assert torch.equal(potential.atomic(low).energies, potential(low).energies)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_other_devices_go_without_half_lists(batch, name):
+    potential = build_potential(name, n_features=8, n_layers=1).to("meta")
+    output = potential.atomic(cast(batch, device="meta", dtype=torch.float32))
+    assert output.energies.shape == batch.numbers.shape
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_positions_that_are_no_numbers_give_no_numbers(batch, name):
+    potential = build_potential(name, n_features=8, n_layers=1).double()
+    lost = batch.positions.clone()
+    lost[3, 2] = torch.nan
+    energies, forces = energy_and_forces(potential, batch.with_positions(lost), references=False)
+    assert torch.isnan(energies).tolist() == [False, False, False, True]
+    assert torch.isnan(forces[3][batch.mask[3]]).all()
+    assert torch.isfinite(forces[:3]).all()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_process_has_threads_of_its_own(batch):
+    pairs = half_list(batch, CUTOFF)
+    shared = replace(pairs, bounds=(0, 0, len(pairs.first)))  # all pairs to the second thread
+    w, x = filters_and_values(len(pairs.first), batch.numbers.numel())
+    expected = pair_sum(shared, w, x, PARTS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+        child = os.fork()
+    if not child:
+        os._exit(0 if torch.equal(pair_sum(shared, w, x, PARTS), expected) else 1)
+    end = time.monotonic() + 20
+    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < end:
+        time.sleep(0.01)
+    if ended[0] == 0:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+    assert ended == (child, 0)

@@ -141,7 +141,9 @@ class Potential(nn.Module, ABC):
             By default the first.
         """
         radius = self.cutoff if cutoff is None else float(cutoff)
-        if self.half_lists and not batch.periodic and not batch.positions.is_cuda:
+        x = batch.positions
+        looped = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+        if self.half_lists and looped and not batch.periodic:
             pairs = half_list(batch, radius)
             if len(pairs.first):  # or nothing would depend on the positions
                 return self._read(batch, pairs, radius, level)

@@ -13,6 +13,7 @@ once: half the filters, half the memory to go through, and no gather.
 from __future__ import annotations
 
 import itertools
+import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, cast
@@ -109,6 +110,11 @@ def _second(first, second, begin, end, parts, w, x, g, hw, hx, dw, dx, dg):  # t
 @cache
 def _threads(number: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(number, thread_name_prefix="pair_sums")
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked process has none of the threads, and would wait for them for ever.
+    os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
 def _run(kernel: Any, pairs: HalfList, parts: tuple[int, ...], *tensors: Tensor) -> None:
