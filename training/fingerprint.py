@@ -16,9 +16,9 @@ from ..diversity.conformers import ConformerSet
 _DIGESTS = {
     "train": "training conformers or their labels",
     "validation": "validation conformers or their labels",
-    "prior": "the prior's conformers, labels or weights",
-    "replay": "the replayed conformers, labels or weight",
-    "start": "the weights to start from",
+    "prior": "conformers, labels or weights of the prior",
+    "replay": "conformers, labels or weight of the replay",
+    "start": "weights to start from",
 }
 
 

@@ -110,16 +110,17 @@ def _print_profile(profile: Profile) -> None:
     threads = "1 thread" if told["threads"] == 1 else f"{told['threads']} threads"
     lines = [
         f"device: {told['device']}" + (f", {threads}" if told["device"] == "cpu" else ""),
-        f"form: {told['form']}",
         f"peak memory: {told['peak_memory_bytes'] / 2**20:,.0f} MiB",
         f"reading the clock took about {told['overhead_seconds']:.3f} s of it",
     ]
+    made = ["no update was made: the fit had ended, or was stopped before its first"]
     if told["updates"]:
-        lines.insert(
-            2,
+        made = [
+            f"form: {told['form']}",
             f"{told['updates']:,} updates, {1e3 * told['seconds_per_update']:.3g} ms each, "
             f"{told['atoms_per_second']:,.0f} atoms/s",
-        )
+        ]
+    lines[1:1] = made
     output().print("\n".join(lines), markup=False)
 
 

@@ -52,6 +52,13 @@ def test_a_profile_is_printed_and_part_of_the_json(frames, tmp_path, run_breadth
     assert plain["loss"] == told["loss"]
 
 
+def test_a_profile_of_a_fit_that_had_ended_says_so(frames, tmp_path, run_breadth):
+    train(run_breadth, frames, tmp_path)
+    again = train(run_breadth, frames, tmp_path, "--profile").stdout
+    assert "no update was made: the fit had ended" in again
+    assert "form:" not in again
+
+
 def test_compilation_is_an_option_and_a_key(frames, tmp_path, run_breadth, monkeypatch):
     from breadth.training.updates import compilation
 

@@ -115,6 +115,19 @@ def test_a_checkpoint_without_parts_is_of_an_older_version(toy):
     assert mine.digest == data_digest(toy, "springs", np.arange(4), seed=0)
 
 
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("prior", "other conformers, labels or weights of the prior"),
+        ("replay", "other conformers, labels or weight of the replay"),
+        ("start", "other weights to start from"),
+    ],
+)
+def test_digests_are_told_in_words(toy, key, told):
+    here, there = (Fingerprint.of(toy, "springs", np.arange(4), None, **{key: x}) for x in "ab")
+    assert here.differences(there.parts) == told
+
+
 def test_how_often_it_is_saved_and_where_it_runs_are_no_difference(toy, tmp_path):
     options = {"level": "springs", "train": np.arange(8), "directory": tmp_path}
     first = fit(SMALL, toy, config=QUICK, **options)
