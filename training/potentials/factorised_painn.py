@@ -10,7 +10,8 @@ from torch.nn.functional import silu
 
 from ...diversity.errors import ConfigurationError
 from ..batches import Batch, Neighbours
-from .base import N_ELEMENTS, Potential
+from .base import Potential
+from .elements import ElementTable
 from .radial import BesselBasis, from_centre, pair_distances
 
 # Inside, channels come first and atoms last: scalars are (F, B·N), vectors (3, F, B·N), and
@@ -65,7 +66,7 @@ class FactorisedPaiNN(Potential):
             "levels": tuple(levels),
         }
         self.basis = BesselBasis(n_basis, cutoff)
-        self.embedding = nn.Embedding(N_ELEMENTS, n_features)
+        self.embedding = ElementTable(n_features)
         self.layers = nn.ModuleList(
             _Layer(n_features, first=i == 0, last=i == n_layers - 1) for i in range(n_layers)
         )

@@ -10,7 +10,8 @@ from torch.nn.functional import linear, silu
 
 from ...diversity.errors import ConfigurationError
 from ..batches import Batch, HalfList, Neighbours
-from .base import N_ELEMENTS, Potential
+from .base import Potential
+from .elements import ElementTable
 from .pair_sums import pair_sum
 from .radial import BesselBasis, envelope, from_centre, pair_distances
 
@@ -57,7 +58,7 @@ class PaiNN(Potential):
             "levels": tuple(levels),
         }
         self.basis = BesselBasis(n_basis, cutoff)
-        self.embedding = nn.Embedding(N_ELEMENTS, n_features)
+        self.embedding = ElementTable(n_features)
         self.messages = nn.ModuleList(_Message(n_features, n_basis) for _ in range(n_layers))
         self.updates = nn.ModuleList(_Update(n_features) for _ in range(n_layers))
 

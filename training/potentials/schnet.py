@@ -11,7 +11,8 @@ from torch.nn.functional import softplus
 
 from ...diversity.errors import ConfigurationError
 from ..batches import Batch, HalfList, Neighbours
-from .base import N_ELEMENTS, Potential
+from .base import Potential
+from .elements import ElementTable
 from .pair_sums import pair_sum
 from .radial import envelope, pair_distances
 
@@ -59,7 +60,7 @@ class SchNet(Potential):
         }
         self.register_buffer("centres", torch.linspace(0.0, cutoff, n_basis), persistent=False)
         self._width = cutoff / (n_basis - 1)
-        self.embedding = nn.Embedding(N_ELEMENTS, n_features)
+        self.embedding = ElementTable(n_features)
         self.blocks = nn.ModuleList(_Interaction(n_features, n_basis) for _ in range(n_layers))
 
     half_lists = True

@@ -10,7 +10,8 @@ from torch.nn.functional import silu
 
 from ...diversity.errors import ConfigurationError
 from ..batches import Batch, HalfList, Neighbours
-from .base import N_ELEMENTS, Potential
+from .base import Potential
+from .elements import ElementTable
 from .pair_sums import pair_sum
 from .radial import BesselBasis, envelope, from_centre, pair_distances
 from .tensor_products import SIZES, Tensors, fast_product
@@ -219,7 +220,7 @@ class _Embedding(nn.Module):
 
     def __init__(self, f: int, n_basis: int) -> None:
         super().__init__()
-        self.elements = nn.Embedding(N_ELEMENTS, f)
+        self.elements = ElementTable(f)
         self.filters = nn.Linear(n_basis, 3 * f, bias=False)
         self.update = _Update(f)
 

@@ -79,6 +79,9 @@ def one_graph(
     if "isolate_recompiles" in inspect.signature(torch.compile).parameters:
         # A limit of shapes for each update, not for the code that all fits of a process share.
         options["isolate_recompiles"] = True
+    if backend == "inductor" and "deterministic" in torch._inductor.list_options():
+        # Or it would choose by timing among kernels that sum in different orders.
+        options["options"] = {"deterministic": True}
     made: Callable[..., tuple[Any, Tensor]] = torch.compile(step, **options)
     return made
 
@@ -235,9 +238,10 @@ class GraphUpdates:
             work()
         except Exception as error:
             # A capture that ends early, and inductor, raise errors of their own over the first.
-            first = next((e for e in _chain(error) if out_of_memory(e)), None)
+            # Kept as text: an error's traceback holds what filled the memory.
+            first = next((_first_line(e) for e in _chain(error) if out_of_memory(e)), None)
             if first is not None:
-                raise DoesNotFitError(_first_line(first)) from None
+                raise DoesNotFitError(first) from None
             if compiling:
                 raise NotCompiledError(_first_line(error)) from error
             raise
