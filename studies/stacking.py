@@ -164,13 +164,12 @@ def run_stack(unit: Unit, store: Store, folder: Path) -> None:
     def monitor(member: int, update: int, potential: Potential) -> dict[str, float]:
         return {"monitor_force_mae": force_mae(potential, watched, asked["level"])}
 
-    trained = [key for role, key in sorted(unit.inputs.items()) if role.startswith("train/")]
     found = fit_stack(
         asked["potential"],
         pool,
         [
-            Member(rows_by_id(pool, selected(store, key)), seed)
-            for key, seed in zip(trained, asked["seeds"], strict=True)
+            Member(rows_by_id(pool, selected(store, unit.inputs[f"train/{k:03d}"])), seed)
+            for k, seed in enumerate(asked["seeds"])
         ],
         level=asked["level"],
         config=config,

@@ -84,8 +84,9 @@ def fit_stack(
     Each member begins with the weights, and learns from the batches, that the model has alone by
     :func:`~breadth.training.fit`, and is that model to the tolerance of the arithmetic: sums are
     taken in another order, and batches padded to the largest structure of all members. The result
-    depends on the members and their order, options, number of threads and kind of device. No
-    member's numbers depend on another's: one that diverges is frozen where it was last finite.
+    depends on the members and their order, options, number of threads and kind of device. Of the
+    others a member's numbers depend on how many and how large they are, and by rounding alone: one
+    that diverges is frozen where it was last finite, and changes no bit of another.
 
     Parameters
     ----------

@@ -118,7 +118,7 @@ class StackUpdates:
         self.look = LOOK[run.state.weights.device.type]
 
     def advance(self, until: int) -> None:
-        """Make all updates before one, counted from 0; the host waits for nothing."""
+        """Make all updates before one, counted from 0, and note their losses on the device."""
         run = self.run
         for u in range(run.update, until):
             batch, targets = self.frames.store.labelled(self.frames.batch(u))
