@@ -61,7 +61,9 @@ def main() -> None:
         return time.perf_counter()
 
     lr, total, size = options["learning_rate"], options["n_updates"], options["batch_size"]
-    rising, taken, begin = max(1, round(0.05 * total)), [], clock()
+    # Read as often as this suite reads it: on a GPU each reading waits for the device.
+    look = options.get("look", 1)
+    rising, ends, begin = max(1, round(0.05 * total)), [], clock()
     train = n - options["n_test"]
     for seed in range(options.get("n_models", 1)):
         model = made(options).to(device)
@@ -70,8 +72,8 @@ def main() -> None:
             model.parameters(), lr=lr, weight_decay=options["weight_decay"], fused=True
         )
         rng = np.random.default_rng(seed)
+        ends.append(clock())
         for update in range(total):
-            start = clock()
             rows = rng.choice(train, size, replace=False)
             found = model(inputs(rows))
             off_e = (found["energy"] - energies[rows] / scale) / math.sqrt(atoms)
@@ -85,7 +87,8 @@ def main() -> None:
             now = (update + 1) / rising if update < rising else 0.5 * (1 + math.cos(math.pi * done))
             optimizer.param_groups[0]["lr"] = lr * now
             optimizer.step()
-            taken.append(clock() - start)
+            if (update + 1) % look == 0:
+                ends.append(clock())
     seconds = clock() - begin
     # As users are told to predict: without the graph of a second derivative.
     model.eval()
@@ -101,7 +104,7 @@ def main() -> None:
         frames_done += len(rows)
     inference = clock() - start
     result = {
-        "ms": 1e3 * float(np.median(taken)),
+        "ms": 1e3 * float(np.median(np.diff(ends))) / look,
         "force_mae": float(np.mean(wrong)),
         "seconds": seconds,
         "inference_seconds": inference,
