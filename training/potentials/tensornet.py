@@ -249,5 +249,7 @@ class _Layer(nn.Module):
     ) -> Tensor:
         s, *rest = x.split(SIZES)
         y = torch.cat([m(part) for m, part in zip(self.mix, (s, *rest), strict=True)])
-        m = sums.messages(self.filters.weight, y) + self.own[list(_FILTER), None] * y
+        # By sums in one order, where the gradient of an index adds by atomic operations.
+        own = torch.cat([w.expand(n, 1, -1) for w, n in zip(self.own, SIZES, strict=True)])
+        m = sums.messages(self.filters.weight, y) + own * y
         return self.update(s[0], times(y, m), rest, last=last)
