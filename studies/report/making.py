@@ -123,9 +123,11 @@ def _cost(run: Run, costs: list[tuple[str, str]]) -> list[Block]:
 
 
 def _updates(parameters: dict[str, Any]) -> int:
-    """Return the updates of a unit that fits; 0 of any other."""
+    """Return the updates of a unit that fits, of all its models; 0 of any other."""
     training = parameters.get("training") or parameters.get("config") or {}
-    return int(training.get("n_updates", 0)) if isinstance(training, dict) else 0
+    if "member" in parameters or not isinstance(training, dict):
+        return 0  # a member of a stack takes its model from there
+    return len(parameters.get("seeds", [0])) * int(training.get("n_updates", 0))
 
 
 def _date(text: str) -> str:

@@ -19,6 +19,7 @@ from breadth.studies.executor import GPU_KINDS, SetAsideError, run_unit, run_uni
 from breadth.studies.models import fit_unit, predictions_unit, read_predictions
 from breadth.studies.plan import open_plan
 from breadth.studies.pool import selection_unit
+from breadth.studies.report.making import _updates
 from breadth.studies.stacking import in_stacks, planned_stack
 from breadth.studies.store import Store
 from breadth.studies.tradeoff import TradeoffConfiguration, run_tradeoff
@@ -122,6 +123,8 @@ def test_fits_of_one_shape_go_together_in_the_plans_order(study):
             assert stack.parameters["training"] == fit.parameters["training"]
     assert in_stacks(fits, 4) == (models, stacks)
     assert fit_seconds(stacks[0]) == pytest.approx(3 * fit_seconds(long[0]))
+    counted = {unit.key: _updates(unit.parameters) for unit in (*models, *stacks)}
+    assert sum(counted.values()) == 5 * 30 + 2 * 7 + 3, "the report counts each model once"
     assert "stack" in GPU_KINDS
 
 
