@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from .batches import Batch, FrameStore, Targets
 from .potentials import Potential, energy_and_forces
@@ -137,20 +138,32 @@ def mean_loss(
     config: LossWeights,
     *,
     conformational: bool = False,
+    at_once: int = 64,
 ) -> float:
-    """Return the loss of all frames of a store, batches of 64 or fewer weighted by their sizes."""
+    """Return the loss of all frames of a store, batches of 64 or fewer weighted by their sizes.
+
+    Energies and forces of a batch are computed in parts of `at_once` structures, which changes
+    the loss by rounding alone.
+    """
     total = 0.0
     many = max(1, min(64, potential.atoms_per_batch // int(store.counts.max())))
     for start in range(0, len(store), many):
         rows = np.arange(start, min(start + many, len(store)))
         batch, targets = store.labelled(rows)
-        loss = batch_loss(
+        energies, forces = [], []
+        for i in range(0, len(rows), at_once):
+            part = store.batch(rows[i : i + at_once])
+            e, f = energy_and_forces(potential, part, level=level, references=False)
+            energies.append(e)
+            forces.append(pad(f, (0, 0, 0, batch.mask.shape[1] - f.shape[1])))
+        loss = loss_of(
+            torch.cat(energies),
+            torch.cat(forces),
             potential,
             batch,
             targets,
             level,
             config,
-            differentiable=False,
             conformational=conformational,
         )
         total += float(loss) * len(rows)

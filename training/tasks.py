@@ -198,10 +198,15 @@ class Task:
                 cutoff=cutoff,
             )
 
-    def mean_loss(self, potential: Potential) -> float:
-        """Return the loss of all conformers."""
+    def mean_loss(self, potential: Potential, at_once: int = 64) -> float:
+        """Return the loss of all conformers, computed for so many at once."""
         return mean_loss(
-            potential, self.store, self.level, self.config, conformational=self.conformational
+            potential,
+            self.store,
+            self.level,
+            self.config,
+            conformational=self.conformational,
+            at_once=at_once,
         )
 
     def references(self) -> References:

@@ -1,6 +1,7 @@
 """Batches that do not fit in memory: a real limit, in a process of its own."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -86,7 +87,7 @@ allow({megabytes})
 messages = []
 found = run(2, {batch_size}, tell=messages.append, **{options!r})
 resource.setrlimit(resource.RLIMIT_DATA, (-1, -1))
-whole = run(2, {batch_size}, compile="never")
+whole = run(2, {batch_size}, compile="never", validation={options!r}.get("validation"))
 off = [
     float((a - b).abs().max())
     for a, b in zip(found.potential.parameters(), whole.potential.parameters(), strict=True)
@@ -95,6 +96,7 @@ print(json.dumps({{
     "messages": messages,
     "off": max(off),
     "losses": [found.history["loss"].tolist(), whole.history["loss"].tolist()],
+    "validation": [x.history["validation_loss"].tolist() for x in (found, whole)],
 }}))
 """
 
@@ -105,24 +107,48 @@ def limited(megabytes, batch_size, form="auto", **options):
     script = LIMITED.format(
         paths=paths, megabytes=megabytes, batch_size=batch_size, form=form, options=options
     )
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    # What is freed is given back, or a later array would by luck find room in it.
+    env = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits data as Linux does")
 def test_a_batch_that_does_not_fit_is_split_with_a_message(tmp_path):
-    done = limited(64, 64, directory=str(tmp_path))
+    done = limited(16, 64, directory=str(tmp_path), validation=list(range(36)))
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["messages"][0].startswith("Update 1: 64 structures of up to 4 atoms do not fit")
     sizes = [int(m.split(": ")[1].split()[0]) for m in told["messages"]]
     assert sizes == [64 // 2**i for i in range(len(sizes))]
     np.testing.assert_allclose(*told["losses"], rtol=1e-5)
+    np.testing.assert_allclose(*told["validation"], rtol=1e-5)
     assert told["off"] < 1e-4
     # The checkpoint keeps the size, so that a resumed fit has the same bits.
     from breadth.training.checkpoints import load_state
 
     _, facts = load_state(tmp_path)
     assert facts["at_once"] == sizes[-1] // 2
+
+
+@pytest.mark.parametrize("conformational", [False, True])
+def test_parts_have_the_validation_loss_of_the_whole(toy, conformational):
+    everything = np.arange(len(toy))
+    ready = prepare(
+        SMALL, toy, level="springs", train=everything, validation=everything, config=CONFIG,
+        conformational=conformational,
+    )  # fmt: skip
+    whole = ready.held.mean_loss(ready.potential)
+    assert ready.held.mean_loss(ready.potential, 5) == pytest.approx(whole, rel=1e-6)
+
+
+def test_parts_have_one_cutoff(toy, monkeypatch):
+    random = CONFIG.model_copy(update={"random_cutoff": (3.0, 5.0)})
+    monkeypatch.setitem(globals(), "CONFIG", random)
+    whole, a = updates(toy, None)
+    parts, b = updates(toy, 3)
+    assert torch.allclose(whole, parts, rtol=1e-5)
+    one, other = a.moments()["exp_avg"], b.moments()["exp_avg"]
+    assert (one - other).norm() < 1e-4 * one.norm()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits data as Linux does")

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...diversity.errors import BreadthError
 from ..loss import loss_of
 from ..order import update_cutoff
-from ..potentials import energy_and_forces
+from ..potentials import Potential, energy_and_forces
 from ..profiling import stage
 from ..state import TrainingState
 from ..tasks import Task
@@ -29,6 +29,20 @@ def out_of_memory(error: BaseException) -> bool:
     # On a CPU torch has no kind of error for it.
     texts = ("can't allocate memory", "not enough memory", "bad_alloc", "could not create a memory")
     return isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
+
+
+def held_loss(task: Task, potential: Potential) -> float:
+    """Return the loss of held-out conformers, in parts where they do not fit in memory."""
+    at_once = 64
+    while True:
+        try:
+            return task.mean_loss(potential, at_once)
+        except (RuntimeError, MemoryError) as error:
+            if at_once == 1 or not out_of_memory(error):
+                raise
+        at_once //= 2
+        if potential.scales.is_cuda:
+            torch.cuda.empty_cache()
 
 
 class EagerUpdates:
