@@ -173,7 +173,8 @@ def fit_stack(
             if not isinstance(error, DoesNotFitError) and not out_of_memory(error):
                 raise
             raise BreadthError(
-                f"{len(members)} models at once do not fit in memory: ask for a smaller stack."
+                f"{len(members)} models at once do not fit in memory. Ask for a smaller stack; a "
+                "study needs another folder then, since stacks are part of its plan."
             ) from error
         u, moving = run.update, run.members_moving()
         for k in moving:
