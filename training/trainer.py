@@ -187,6 +187,8 @@ class _Fitting:
             try:
                 return CompiledUpdates(run, self.ready.tasks[0][1], self.ready.frozen)
             except NotCompiledError as error:
+                # A checkpoint keeps it, or a fit would change its form where a compiler turns up.
+                run.at_once = self.ready.tasks[0][1].order.batch_size
                 self.form = f"eager: {error}"
                 self.tell(f"Nothing could be compiled: {error}. The fit is eager.")
             except DoesNotFitError as error:

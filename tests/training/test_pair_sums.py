@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from breadth.training import build_potential, energy_and_forces
+from breadth.training import PaiNN, TensorNet, build_potential, energy_and_forces
 from breadth.training.batches import Batch, half_list, neighbours
 from breadth.training.potentials.pair_sums import pair_sum
 from breadth.training.testing import make_batch, random_structure
@@ -147,3 +147,30 @@ def test_a_forked_process_has_threads_of_its_own(batch):
         os.kill(child, 9)
         os.waitpid(child, 0)
     assert ended == (child, 0)
+
+
+def single(batch: Batch) -> Batch:
+    parts = {k: getattr(batch, k).float() for k in ("positions", "cell", "charge")}
+    return replace(batch, **parts)
+
+
+def test_far_fragments_keep_their_digits():
+    """Second moments about the centre would lose them; TensorNet takes plain lists there."""
+    z, x = random_structure(9)
+    far = torch.tensor([1000.0, 0, 0], dtype=x.dtype)
+    coarse = single(make_batch([(torch.cat([z, z]), torch.cat([x, x + far]))]))
+    exactly = replace(coarse, positions=coarse.positions.double(), cell=coarse.cell.double())
+    torch.manual_seed(0)
+    potential = TensorNet(cutoff=CUTOFF, n_features=8)
+    _, forces = energy_and_forces(potential, coarse)
+    _, exact = energy_and_forces(potential.double(), exactly)
+    assert float((forces - exact).norm() / exact.norm()) < 2e-5
+
+
+def test_autocast_takes_tensor_operations(batch):
+    torch.manual_seed(0)
+    potential = PaiNN(cutoff=CUTOFF, n_features=8)
+    exact = potential.atomic(single(batch)).energies
+    with torch.autocast("cpu", torch.bfloat16):
+        coarse = potential.atomic(single(batch)).energies
+    torch.testing.assert_close(coarse.float(), exact, rtol=0.1, atol=0.05)

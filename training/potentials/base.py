@@ -143,11 +143,16 @@ class Potential(nn.Module, ABC):
         radius = self.cutoff if cutoff is None else float(cutoff)
         x = batch.positions
         looped = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
-        if self.half_lists and looped and not batch.periodic:
+        autocast = torch.is_autocast_enabled("cpu")
+        if looped and not autocast and not batch.periodic and self.takes_half_lists(batch, radius):
             pairs = half_list(batch, radius)
             if len(pairs.first):  # or nothing would depend on the positions
                 return self._read(batch, pairs, radius, level)
         return self.forward(batch, radius, level)
+
+    def takes_half_lists(self, batch: Batch, cutoff: float) -> bool:
+        """Tell whether half lists serve a batch on a CPU; the cutoff is in Å."""
+        return self.half_lists
 
     def forward(
         self, batch: Batch, cutoff: float | None = None, level: str | None = None
