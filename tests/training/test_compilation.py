@@ -185,6 +185,23 @@ def test_without_a_compiler_a_fit_is_eager_and_says_so(toy):
     assert_same(found, run(toy, QUICK))
 
 
+def test_a_fit_begun_without_a_compiler_stays_eager_where_one_turns_up(one, tmp_path, monkeypatch):
+    often = ALWAYS.model_copy(update={"checkpoint_every": 4})
+    train = np.arange(len(one))
+
+    def stop(update, total, loss):
+        if update == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(form, "compiler_missing", lambda device: "there is no compiler")
+    with pytest.raises(KeyboardInterrupt):
+        run(one, often, directory=tmp_path, progress=stop, train=train, tell=lambda _: None)
+    monkeypatch.undo()
+    monkeypatch.setattr(form, "BACKEND", "eager")
+    resumed = run(one, often, directory=tmp_path, train=train)
+    assert_same(resumed, run(one, often.model_copy(update={"compile": "never"}), train=train))
+
+
 def test_what_cannot_be_compiled_is_eager_and_says_so(with_prior):
     data = with_prior()
     told = []
