@@ -6,11 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..diversity.conformers import ConformerSet
+from ..diversity.errors import ConfigurationError
 
 #: Parts whose digests would tell nobody anything.
 _DIGESTS = {
@@ -67,6 +69,20 @@ class Fingerprint:
             data_digest(data, level, train, *held, **options),
             json.loads(json.dumps(parts, default=str)),
         )
+
+    def check(self, directory: Path, facts: Mapping[str, Any]) -> None:
+        """Raise where a checkpoint's facts are of another fit.
+
+        Raises
+        ------
+        ConfigurationError
+            It says what differs.
+        """
+        if facts.get("fingerprint") != self.digest:
+            raise ConfigurationError(
+                f"{directory} holds the checkpoint of another fit "
+                f"({self.differences(facts.get('parts'))}): choose another folder, or remove it."
+            )
 
     def differences(self, other: Mapping[str, Any] | None) -> str:
         """Say in words what of another fit differs from this one, by the other's parts.

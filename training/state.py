@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..diversity.errors import ConfigurationError
 from ..diversity.html import facts
 from .checkpoints import damage_told, load_state, save_state
 from .configuration import TrainingConfig, learning_rate
@@ -160,12 +159,7 @@ class TrainingState:
         if found is None:
             return
         tensors, facts = found
-        if facts.get("fingerprint") != fingerprint.digest:
-            raise ConfigurationError(
-                f"{directory} holds the checkpoint of another fit "
-                f"({fingerprint.differences(facts.get('parts'))}): choose another folder, or "
-                "remove it."
-            )
+        fingerprint.check(directory, facts)
         with damage_told(directory), torch.no_grad():
             self.weights.copy_(tensors["weights"])
             self.mean.copy_(tensors["mean"])
@@ -184,11 +178,10 @@ class TrainingState:
         self.validation.append((self.update, loss))
         if self.config.patience is None:
             return False
-        losses = [x for _, x in self.validation]
-        best = int(np.argmin(losses))
-        if best == len(losses) - 1:
+        age = age_of_best(self.validation)
+        if age == 0:
             self.best = self.mean.clone()
-        return len(losses) - 1 - best >= self.config.patience
+        return age >= self.config.patience
 
     def result(self) -> FitResult:
         """Return what was fitted so far."""
@@ -200,6 +193,12 @@ class TrainingState:
             self.config, self.losses[: self.update].copy(), self.validation, self.monitored
         )
         return FitResult(self.average.eval(), history, self.update)
+
+
+def age_of_best(validation: Sequence[tuple[int, float]]) -> int:
+    """Return how many validation losses came after the best of them."""
+    losses = [loss for _, loss in validation]
+    return len(losses) - 1 - int(np.argmin(losses))
 
 
 def training_history(

@@ -49,6 +49,8 @@ def pair_sum(pairs: HalfList, filters: Tensor, x: Tensor, parts: tuple[int, ...]
     return cast(Tensor, _Sum.apply(filters, x, pairs, parts))
 
 
+# The loops are written out: functions for what the three kernels share made the last of them
+# half as slow again when measured.
 _njit = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
 
 

@@ -10,12 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...diversity.errors import ConfigurationError
 from ..checkpoints import damage_told, load_state, save_state
 from ..configuration import TrainingConfig
 from ..fingerprint import Fingerprint
 from ..potentials import Potential
-from ..state import FitResult, training_history
+from ..state import FitResult, age_of_best, training_history
 from ..trainer import divergence
 
 
@@ -103,11 +102,10 @@ class StackState:
         kept.append((self.update, loss))
         if self.config.patience is None:
             return
-        losses = [x for _, x in kept]
-        best = int(np.argmin(losses))
-        if best == len(losses) - 1:
+        age = age_of_best(kept)
+        if age == 0:
             self.best[member] = self.state.mean[member]
-        if len(losses) - 1 - best >= self.config.patience:
+        if age >= self.config.patience:
             self.stopped.add(member)
             self.state.moving[member] = False
 
@@ -138,12 +136,7 @@ class StackState:
         if found is None:
             return
         tensors, facts = found
-        if facts.get("fingerprint") != fingerprint.digest:
-            raise ConfigurationError(
-                f"{directory} holds the checkpoint of another fit "
-                f"({fingerprint.differences(facts.get('parts'))}): choose another folder, or "
-                "remove it."
-            )
+        fingerprint.check(directory, facts)
         with damage_told(directory):
             for name, mine in self.state._asdict().items():
                 mine.copy_(tensors[name])
