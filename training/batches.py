@@ -284,6 +284,12 @@ class FrameStore:
     device : torch.device or str
     dtype : torch.dtype
         Of positions and forces; energies stay in float64.
+
+    Raises
+    ------
+    DataError
+        If a position or cell vector is NaN or infinite in this precision, which lists of
+        neighbours would pass over; or, with a level, a conformer has no label.
     """
 
     def __init__(
@@ -308,6 +314,15 @@ class FrameStore:
         self._positions = put(data.positions[atoms], dtype)
         self._cell = put(data.cell[rows], dtype)
         self._pbc = put(data.pbc[rows])
+        for what, there, owners in (
+            ("position", self._positions, np.repeat(rows, self.counts)),
+            ("cell vector", self._cell, rows),
+        ):
+            finite = torch.isfinite(there.flatten(1)).all(1)
+            if not bool(finite.all()):
+                bad = int(owners[int(finite.int().argmin())])
+                kind = str(dtype).removeprefix("torch.")
+                raise DataError(f"Conformer {bad} has a {what} that is NaN or infinite in {kind}.")
         self._charge = put(data.charge[rows], dtype)
         self._periodic: np.ndarray = np.any(data.pbc[rows], axis=1)
         self._labelled = level is not None

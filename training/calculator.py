@@ -12,6 +12,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from ..diversity.conformers import ConformerSet
+from ..diversity.errors import DataError
 from ..diversity.tables import Molecules
 from .batches import Batch
 from .potentials import Potential, energy_and_forces, energy_forces_stress
@@ -70,12 +71,20 @@ class PotentialCalculator(Calculator):
         properties: Sequence[str] = ("energy",),
         system_changes: Sequence[str] = all_changes,
     ) -> None:
-        """Compute all properties at once; ASE asks for them by name."""
+        """Compute all properties at once; ASE asks for them by name.
+
+        Raises
+        ------
+        DataError
+            If a position or cell vector is NaN or infinite in the potential's precision, or the
+            atoms lie outside of a universal potential's domain.
+        """
         if atoms is not None:
             self.atoms = atoms.copy()  # without the folder that the base class makes for files
         assert self.atoms is not None
         like = self.potential.scales
-        batch = self._batch
+        batch, self._batch = self._batch, None  # if anything is refused, nothing is kept
+        _check(self.atoms, like.dtype)
         # Between steps of dynamics only positions change; a potential may be cast or moved.
         if (
             batch is None
@@ -83,9 +92,10 @@ class PotentialCalculator(Calculator):
             or (batch.cell.dtype, batch.cell.device) != (like.dtype, like.device)
         ):
             self.potential.check(_as_set(self.atoms))
-            batch = self._batch = _new_batch(self.atoms, like)
+            batch = _new_batch(self.atoms, like)
         else:
             batch = batch.with_positions(_tensor(self.atoms.positions, like.dtype, like))
+        self._batch = batch
         if self.atoms.pbc.all():
             energies, forces, stress = energy_forces_stress(
                 self.potential, batch, self.cutoff, self.level
@@ -101,6 +111,16 @@ class PotentialCalculator(Calculator):
 
 def _tensor(array: Any, dtype: torch.dtype, like: torch.Tensor) -> torch.Tensor:
     return torch.tensor(np.asarray(array), dtype=dtype, device=like.device)[None]
+
+
+def _check(atoms: Atoms, dtype: torch.dtype) -> None:
+    """Raise where lists of neighbours would pass over a position or cell that is no number."""
+    most = torch.finfo(dtype).max
+    for what, x in (("The position of atom", atoms.positions), ("Cell vector", atoms.cell.array)):
+        if not np.abs(x).max(initial=0.0) <= most:
+            bad = int(np.argmin((np.abs(x) <= most).all(1)))
+            kind = str(dtype).removeprefix("torch.")
+            raise DataError(f"{what} {bad} is NaN or infinite in {kind}.")
 
 
 def _as_set(atoms: Atoms) -> ConformerSet:

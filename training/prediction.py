@@ -73,7 +73,8 @@ def predict(
     Raises
     ------
     DataError
-        If a conformer lies outside of a universal potential's domain.
+        If a conformer lies outside of a universal potential's domain, or has a position or cell
+        vector that is NaN or infinite in the potential's precision.
     """
     potential.check(data)
     if device is not None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from breadth.diversity.errors import DataError
+from breadth.training import TrainingConfig, build_potential, fit, predict
 from breadth.training.batches import DENSE_ATOMS, Batch, FrameStore, neighbours
+from breadth.training.features import PotentialFeaturizer
 from breadth.training.prediction import batches_by_size
 from breadth.training.testing import make_batch, random_structure
 
@@ -104,3 +108,25 @@ def test_batches_of_predictions_are_bounded(sizes, batch_size, most_atoms):
     for rows in found:
         assert len(rows) <= batch_size
         assert len(rows) == 1 or len(rows) * counts[rows].max() <= most_atoms
+
+
+def test_what_is_no_number_in_the_precision_at_work_is_refused(toy):
+    far = toy.positions.astype(float)
+    far[toy.atoms_slice(14)] *= 1e39  # a number, and infinite in single precision
+    far = replace(toy, positions=far)
+    cell = np.zeros((len(toy), 3, 3))
+    cell[7, 1] = np.nan
+    open_cell = replace(toy, cell=cell, pbc=np.ones((len(toy), 3), bool))
+    small = {"name": "schnet", "n_features": 4, "n_layers": 1, "n_basis": 2}
+    potential = build_potential(**small, levels=["springs"])
+    config = TrainingConfig(n_updates=1, batch_size=4, device="cpu")
+    for message, data in (("14 has a position", far), ("7 has a cell vector", open_cell)):
+        told = f"Conformer {message} that is NaN or infinite in float32"
+        with pytest.raises(DataError, match=told):
+            predict(potential, data)
+        with pytest.raises(DataError, match=told):
+            list(PotentialFeaturizer(potential).iter_features(data, 99))
+        with pytest.raises(DataError, match=told):
+            fit(small, data, level="springs", train=np.arange(5, 20), config=config)
+    # What is not learnt from does no harm.
+    fit(small, far, level="springs", train=np.arange(14), config=config)

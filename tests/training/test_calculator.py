@@ -4,6 +4,7 @@ from ase import Atoms
 from ase.calculators.fd import calculate_numerical_forces
 from ase.optimize import BFGS
 
+from breadth.diversity.errors import DataError
 from breadth.diversity.tables import Labels
 from breadth.training import PaiNN, PotentialCalculator, TrainingConfig, fit, predict
 from breadth.training.testing import random_structure
@@ -84,6 +85,29 @@ def test_nothing_is_computed_twice_and_a_charge_is_a_change(potential):
     assert calculator.calculation_required(atoms, ["energy"])
     calculator.get_forces(atoms)
     assert calculator._batch.charge.tolist() == [1.0]
+
+
+@pytest.mark.parametrize("periodic", [False, True])
+def test_what_is_no_number_is_refused_and_forgotten(potential, periodic):
+    z, x = random_structure(6)
+    calculator = PotentialCalculator(potential)
+    atoms = Atoms(np.where(z == 1, 1, 6), x, cell=np.eye(3) * 9.0, pbc=periodic)
+    calculator.get_forces(atoms)
+    before = atoms.copy()
+    for bad in (np.nan, np.inf):
+        atoms.positions[4, 1] = bad
+        with pytest.raises(DataError, match="The position of atom 4 is NaN or infinite in float64"):
+            calculator.get_forces(atoms)
+    # With other elements at first, and then with positions alone changed.
+    atoms.numbers[0] = 7 - atoms.numbers[0]
+    with pytest.raises(DataError, match="atom 4"):
+        calculator.get_potential_energy(atoms)
+    atoms.positions[4] = before.positions[4]
+    expected = PotentialCalculator(potential).get_potential_energy(atoms)
+    assert calculator.get_potential_energy(atoms) == pytest.approx(expected, abs=1e-12)
+    atoms.cell[1, 1] = np.nan
+    with pytest.raises(DataError, match="Cell vector 1 is NaN"):
+        calculator.get_potential_energy(atoms)
 
 
 def test_a_cast_potential_is_followed():
