@@ -307,7 +307,7 @@ class FrameStore:
         def put(array: np.ndarray, kind: torch.dtype | None = None) -> Tensor:
             return torch.tensor(np.asarray(array), dtype=kind, device=device)
 
-        self.counts = np.diff(offsets)
+        self.data, self.rows, self.counts = data, rows, np.diff(offsets)
         self._offsets = put(offsets[:-1])
         self._counts = put(self.counts)
         self._numbers = put(data.numbers[atoms], torch.int64)

@@ -12,10 +12,11 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from ..diversity.conformers import ConformerSet
-from ..diversity.errors import DataError
+from ..diversity.errors import BreadthError, DataError
 from ..diversity.tables import Molecules
 from .batches import Batch
 from .potentials import Potential, energy_and_forces, energy_forces_stress
+from .splitting import halved
 
 
 class PotentialCalculator(Calculator):
@@ -78,6 +79,8 @@ class PotentialCalculator(Calculator):
         DataError
             If a position or cell vector is NaN or infinite in the potential's precision, or the
             atoms lie outside of a universal potential's domain.
+        BreadthError
+            If the atoms do not fit in memory.
         """
         if atoms is not None:
             self.atoms = atoms.copy()  # without the folder that the base class makes for files
@@ -96,13 +99,20 @@ class PotentialCalculator(Calculator):
         else:
             batch = batch.with_positions(_tensor(self.atoms.positions, like.dtype, like))
         self._batch = batch
-        if self.atoms.pbc.all():
-            energies, forces, stress = energy_forces_stress(
-                self.potential, batch, self.cutoff, self.level
+        solid, n = bool(self.atoms.pbc.all()), len(self.atoms)
+        compute = energy_forces_stress if solid else energy_and_forces
+
+        def too_many(_: int) -> None:
+            raise BreadthError(
+                f"{n} atoms do not fit in memory. Take a smaller potential or cutoff, or a machine "
+                "with more memory."
             )
-            self.results["stress"] = full_3x3_to_voigt_6_stress(stress[0].double().cpu().numpy())
-        else:
-            energies, forces = energy_and_forces(self.potential, batch, self.cutoff, self.level)
+
+        energies, forces, *stress = halved(
+            lambda _: compute(self.potential, batch, self.cutoff, self.level), 1, too_many
+        )
+        if solid:
+            self.results["stress"] = full_3x3_to_voigt_6_stress(stress[0][0].double().cpu().numpy())
         energy = float(energies[0])
         self.results.update(
             energy=energy, free_energy=energy, forces=forces[0].double().cpu().numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import torch
 
 from ..diversity.conformers import ConformerSet
 from ..diversity.tables import ragged_index
-from .batches import FrameStore
+from .batches import Batch, FrameStore
 from .checkpoints import load_potential
 from .potentials import Potential
 from .prediction import batches_by_size
+from .splitting import Parts
 
 
 class PotentialFeaturizer:
@@ -25,7 +27,7 @@ class PotentialFeaturizer:
     potential : Potential or path
         A path is that of a folder by `save_potential`.
     batch_size : int
-        Most conformers of a batch.
+        Most conformers of a batch. Those that do not fit in memory are halved, with a warning.
     name : str, optional
         That of the potential's kind or folder by default.
     device : torch.device or str, optional
@@ -82,13 +84,18 @@ class PotentialFeaturizer:
         weights: Any = next(self.potential.parameters())
         store = FrameStore(data, device=weights.device, dtype=weights.dtype)
         result: np.ndarray | None = None
+
+        def outputs(batch: Batch) -> torch.Tensor:
+            return self.potential.atomic(batch).features
+
+        parts = Parts(store, outputs, self.batch_size, warnings.warn)
         with torch.no_grad():
             most = self.potential.atoms_per_batch
             for rows in batches_by_size(store.counts, self.batch_size, most):
-                batch = store.batch(rows)
-                features = self.potential.atomic(batch).features[batch.mask]
-                if result is None:
-                    result = np.zeros((data.n_atoms, features.shape[-1]), np.float32)
-                result[ragged_index(data.offsets, rows)[0]] = features.float().cpu().numpy()
+                for some, batch, found in parts(rows):
+                    features = found[batch.mask]
+                    if result is None:
+                        result = np.zeros((data.n_atoms, features.shape[-1]), np.float32)
+                    result[ragged_index(data.offsets, some)[0]] = features.float().cpu().numpy()
         assert result is not None
         return result

@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 from .batches import Batch, FrameStore, Targets
 from .potentials import Potential, energy_and_forces
 from .potentials.base import reference_sum
+from .splitting import Parts
 
 #: Below this error, in units of σ, the loss is a parabola: its gradient fades with the error.
 SMOOTH = 0.01
@@ -142,18 +143,21 @@ def mean_loss(
 ) -> float:
     """Return the loss of all frames of a store, batches of 64 or fewer weighted by their sizes.
 
-    Energies and forces of a batch are computed in parts of `at_once` structures, which changes
-    the loss by rounding alone.
+    Energies and forces of a batch are computed in parts of at most `at_once` structures, fewer
+    where they do not fit in memory, which changes the loss by rounding alone.
     """
+
+    def outputs(batch: Batch) -> tuple[Tensor, Tensor]:
+        return energy_and_forces(potential, batch, level=level, references=False)
+
+    parts = Parts(store, outputs, at_once)
     total = 0.0
     many = max(1, min(64, potential.atoms_per_batch // int(store.counts.max())))
     for start in range(0, len(store), many):
         rows = np.arange(start, min(start + many, len(store)))
         batch, targets = store.labelled(rows)
         energies, forces = [], []
-        for i in range(0, len(rows), at_once):
-            part = store.batch(rows[i : i + at_once])
-            e, f = energy_and_forces(potential, part, level=level, references=False)
+        for _, _, (e, f) in parts(rows):
             energies.append(e)
             forces.append(pad(f, (0, 0, 0, batch.mask.shape[1] - f.shape[1])))
         loss = loss_of(

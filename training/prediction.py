@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,8 +10,9 @@ import torch
 
 from ..diversity.conformers import ConformerSet, Labels
 from ..diversity.tables import ragged_index
-from .batches import FrameStore
+from .batches import Batch, FrameStore
 from .potentials import Potential, energy_and_forces
+from .splitting import Parts
 
 
 def batches_by_size(counts: np.ndarray, batch_size: int, most_atoms: int) -> Iterator[np.ndarray]:
@@ -60,7 +62,8 @@ def predict(
     cutoff : float, optional
         In Å; the trained one by default.
     batch_size : int
-        Most conformers of a batch; batches of large structures are smaller.
+        Most conformers of a batch; batches of large structures are smaller. Those that do not
+        fit in memory are halved, with a warning.
     device : torch.device or str, optional
         Where to compute; by default where the potential is. The potential is moved there.
 
@@ -75,6 +78,8 @@ def predict(
     DataError
         If a conformer lies outside of a universal potential's domain, or has a position or cell
         vector that is NaN or infinite in the potential's precision.
+    BreadthError
+        If a conformer does not fit in memory by itself.
     """
     potential.check(data)
     if device is not None:
@@ -84,11 +89,15 @@ def predict(
     place = potential.level_index(level)
     energy = np.zeros(len(data))
     forces = np.zeros((data.n_atoms, 3), dtype=np.dtype(str(weights.dtype).removeprefix("torch.")))
+
+    def outputs(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        return energy_and_forces(potential, batch, cutoff, level)
+
+    parts = Parts(store, outputs, batch_size, warnings.warn)
     for rows in batches_by_size(store.counts, batch_size, potential.atoms_per_batch):
-        batch = store.batch(rows)
-        e, f = energy_and_forces(potential, batch, cutoff, level)
-        energy[rows] = e.cpu().numpy()
-        forces[ragged_index(data.offsets, rows)[0]] = f[batch.mask].cpu().numpy()
+        for some, batch, (e, f) in parts(rows):
+            energy[some] = e.cpu().numpy()
+            forces[ragged_index(data.offsets, some)[0]] = f[batch.mask].cpu().numpy()
     seen = potential.seen[place].nonzero().flatten().tolist()
     table = potential.references[place]
     return Labels(

@@ -24,7 +24,7 @@ from .profiling import Profile, stage
 from .state import FitResult, TrainingState
 from .tasks import PriorTask, Replay
 from .updates.compilation import CompiledUpdates, DoesNotFitError, NotCompiledError
-from .updates.eager import EagerUpdates, Tell, held_loss
+from .updates.eager import EagerUpdates, Tell
 from .updates.forms import choose, obstacle_of
 
 Monitor = Callable[[int, Potential], Mapping[str, float]]
@@ -241,7 +241,7 @@ class _Fitting:
                 profile.count(self.ready.tasks, range(begin, u))
             if held is not None and (u % config.validate_every == 0 or u == config.n_updates):
                 with stage("validation"):
-                    run.finished = run.validate(held_loss(held, run.average))
+                    run.finished = run.validate(held.mean_loss(run.average))
             if monitor is not None and u in calls:
                 with stage("monitor"):
                     found = monitor(u, run.average)

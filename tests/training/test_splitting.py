@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from breadth.training import PriorTask, TrainingConfig, fit
+from breadth.training.batches import FrameStore
 from breadth.training.preparing import prepare
+from breadth.training.splitting import Parts, out_of_memory
 from breadth.training.state import TrainingState
-from breadth.training.updates.eager import EagerUpdates, out_of_memory
+from breadth.training.updates.eager import EagerUpdates
 
 SMALL = {"name": "factorised_painn", "n_features": 16, "n_basis": 4}
 CONFIG = TrainingConfig(n_updates=6, batch_size=7, device="cpu")
@@ -34,19 +36,20 @@ def test_parts_have_the_loss_and_gradient_of_the_whole(toy, at_once, conformatio
     whole, a = updates(toy, None, conformational=conformational)
     parts, b = updates(toy, at_once, conformational=conformational)
     assert torch.allclose(whole, parts, rtol=1e-5)
-    for key in ("exp_avg", "exp_avg_sq"):
-        one, other = a.moments()[key], b.moments()[key]
+    for one, other in zip(a.tensors[2:], b.tensors[2:], strict=True):
         assert not torch.equal(one, other), "nothing was split"
         assert (one - other).norm() < 1e-4 * one.norm()
 
 
-def test_all_tasks_are_split(with_prior):
+@pytest.mark.parametrize("at_once", [2, 7])
+def test_all_tasks_are_split(with_prior, at_once):
     data = with_prior()
     prior = PriorTask(level="soft", train=np.arange(12), weight=0.5)
     whole, a = updates(data, None, prior=prior)
-    parts, b = updates(data, 2, prior=prior)
+    parts, b = updates(data, at_once, prior=prior)
+    assert not torch.equal(a.first, b.first), "nothing was split"
     assert torch.allclose(whole, parts, rtol=1e-5)
-    assert (a.moments()["exp_avg"] - b.moments()["exp_avg"]).norm() < 1e-4
+    assert (a.first - b.first).norm() < 1e-4
 
 
 def test_parts_as_large_as_a_batch_are_the_batch(toy):
@@ -55,20 +58,28 @@ def test_parts_as_large_as_a_batch_are_the_batch(toy):
     assert torch.equal(whole, parts)
 
 
-LIMITED = """
+BEGIN = """
 import json, resource, sys, warnings
 import numpy as np, torch
 sys.path[:0] = {paths!r}
 torch.set_num_threads(1)
 from conftest import make_set
-from breadth.diversity import ConformerSet
-from breadth.training import TrainingConfig, fit
+from breadth.training import PriorTask, TrainingConfig, build_potential, fit, predict
+from breadth.training.features import PotentialFeaturizer
 from breadth.training.updates import compilation
-
-compilation.BACKEND = "eager"  # captured, and not translated to C++
 
 # Every pair of atoms takes 40 kB in each of a dozen arrays, and there are few weights.
 HUNGRY = {{"name": "schnet", "n_features": 8, "n_layers": 1, "n_basis": 10_000, "cutoff": 50.0}}
+
+def allow(megabytes):
+    lines = open("/proc/self/status").read().splitlines()
+    now = next(int(line.split()[1]) for line in lines if line.startswith("VmData"))
+    resource.setrlimit(resource.RLIMIT_DATA, (1024 * now + 2**20 * megabytes, -1))
+"""
+
+LIMITED = """
+compilation.BACKEND = "eager"  # captured, and not translated to C++
+
 data = make_set(n_molecules=3)
 
 def run(n_updates, batch_size, compile={form!r}, **options):
@@ -76,11 +87,6 @@ def run(n_updates, batch_size, compile={form!r}, **options):
         n_updates=n_updates, batch_size=batch_size, compile=compile, device="cpu"
     )
     return fit(HUNGRY, data, level="springs", train=np.arange(len(data)), config=config, **options)
-
-def allow(megabytes):
-    lines = open("/proc/self/status").read().splitlines()
-    now = next(int(line.split()[1]) for line in lines if line.startswith("VmData"))
-    resource.setrlimit(resource.RLIMIT_DATA, (1024 * now + 2**20 * megabytes, -1))
 
 run(1, 1)  # code and threads that are loaded with the first update
 allow({megabytes})
@@ -102,11 +108,14 @@ print(json.dumps({{
 
 
 def limited(megabytes, batch_size, form="auto", **options):
+    return alone(LIMITED, megabytes=megabytes, batch_size=batch_size, form=form, options=options)
+
+
+def alone(what, **values):
+    """Run a script in a process of its own."""
     here = Path(__file__)
     paths = [str(here.parent), str(here.parents[2] / "src")]
-    script = LIMITED.format(
-        paths=paths, megabytes=megabytes, batch_size=batch_size, form=form, options=options
-    )
+    script = BEGIN.format(paths=paths) + what.format(**values)
     # What is freed is given back, or a later array would by luck find room in it.
     env = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env)
@@ -147,17 +156,103 @@ def test_parts_have_one_cutoff(toy, monkeypatch):
     whole, a = updates(toy, None)
     parts, b = updates(toy, 3)
     assert torch.allclose(whole, parts, rtol=1e-5)
-    one, other = a.moments()["exp_avg"], b.moments()["exp_avg"]
+    one, other = a.first, b.first
     assert (one - other).norm() < 1e-4 * one.norm()
+
+
+NAMED = """
+small, large = np.arange(12), np.array([50])
+data = make_set(n_molecules=5)
+data = data.with_level("soft", data.labels("springs"))
+told = []
+
+def run(**options):
+    config = TrainingConfig(n_updates=1, batch_size=1, device="cpu")
+    try:
+        fit(HUNGRY, data, level="springs", train=small, config=config, tell=told.append, **options)
+    except Exception as error:
+        told.append(f"{{type(error).__name__}}: {{error}}")
+
+run()  # code and threads that are loaded with the first update
+allow(1)
+run()
+allow(6)
+run(prior=PriorTask(level="soft", train=large))
+print(json.dumps(told))
+"""
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits data as Linux does")
 def test_a_structure_that_does_not_fit_by_itself_is_named():
-    done = limited(2, 2)
-    assert done.returncode == 1
-    last = done.stderr.strip().splitlines()[-1]
-    assert "BreadthError: Conformer" in last
-    assert "does not fit in memory by itself" in last
+    done = alone(NAMED)
+    assert done.returncode == 0, done.stderr
+    single, *both = json.loads(done.stdout.splitlines()[-1])
+    assert single.startswith("BreadthError: Conformer ")
+    assert ", 3 atoms) does not fit in memory by itself" in single
+    # The two do not fit together; then each is tried by itself, and it is the prior's that fails.
+    split, named = both
+    assert split.startswith("Update 1: 2 structures of up to 7 atoms do not fit in memory together")
+    assert named.startswith("BreadthError: Conformer 50 (id ")
+    assert ", 7 atoms) does not fit in memory by itself" in named
+
+
+PREDICTED = """
+potential = build_potential(**HUNGRY, levels=["springs"])
+data = make_set(n_molecules=3)
+whole = predict(potential, data)
+(features, _), = PotentialFeaturizer(potential).iter_features(data, 99)
+allow(12)
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    parts = predict(potential, data)
+    (found, _), = PotentialFeaturizer(potential).iter_features(data, 99)
+off = [np.abs(a - b).max() for a, b in (
+    (whole.energy, parts.energy), (whole.forces, parts.forces), (features, found)
+)]
+scales = [np.abs(x).max() for x in (whole.forces, features)]
+print(json.dumps({{
+    "told": [str(w.message) for w in told],
+    "off": [float(x) for x in off],
+    "scales": [float(x) for x in scales],
+}}))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits data as Linux does")
+def test_predictions_and_features_that_do_not_fit_are_split_with_a_warning():
+    done = alone(PREDICTED)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(found["told"]) == 2, "each tells once"
+    for message in found["told"]:
+        assert message.startswith("36 structures of up to 5 atoms do not fit in memory together")
+    assert max(found["off"]) < 1e-4
+    assert min(found["scales"]) > 1e-2
+
+
+def test_parts_are_halved_and_stay_small(toy):
+    store = FrameStore(toy)
+    sizes = []
+
+    def compute(batch):
+        sizes.append(len(batch.numbers))
+        if len(batch.numbers) > 5:
+            raise MemoryError
+        return batch.numbers.sum(1)
+
+    told = []
+    parts = Parts(store, compute, 20, told.append)
+    found = []
+    for rows in (np.arange(12), np.arange(35, 11, -1)):
+        for some, batch, sums in parts(rows):
+            assert torch.equal(batch.numbers, store.batch(some).numbers)
+            found += zip(some.tolist(), sums.tolist(), strict=True)
+    assert sizes == [12, 6, 3, 3, 3, 3, *[3] * 8]
+    assert found == [(i, int(toy.numbers[toy.atoms_slice(i)].sum())) for i, _ in found]
+    assert [i for i, _ in found] == [*range(12), *range(35, 11, -1)]
+    assert len(told) == 1
+    assert "12 structures of up to 3 atoms" in told[0]
+    assert "at most 3 " in told[0]
 
 
 @pytest.mark.slow

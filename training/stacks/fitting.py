@@ -19,10 +19,11 @@ from ..fingerprint import Fingerprint
 from ..order import canonical
 from ..potentials import Potential
 from ..preparing import Prepared, prepare
+from ..splitting import out_of_memory
 from ..state import FitResult
 from ..trainer import Progress
 from ..updates.compilation import DoesNotFitError, NotCompiledError
-from ..updates.eager import Tell, held_loss, out_of_memory
+from ..updates.eager import Tell
 from ..updates.forms import choose
 from .state import StackState
 from .updates import CompiledStack, StackFrames, StackUpdates
@@ -180,7 +181,7 @@ def fit_stack(
         for k in moving:
             task = held[k]
             if task is not None and (u % config.validate_every == 0 or u == last):
-                run.validate(k, held_loss(task, run.average(k)))
+                run.validate(k, task.mean_loss(run.average(k)))
             if monitor is not None and u in calls:
                 found = monitor(k, u, run.average(k))
                 run.monitored[k].append((u, {name: float(x) for name, x in found.items()}))

@@ -26,9 +26,10 @@ from torch import Tensor
 from ..batches import FrameStore
 from ..configuration import TrainingConfig
 from ..profiling import stage
+from ..splitting import out_of_memory
 from ..state import TrainingState
 from ..tasks import Task
-from .eager import LOOK, out_of_memory
+from .eager import LOOK
 from .forms import batch_shapes
 from .step import Rates, StepState, pure_step, rates, rest_of
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...diversity.errors import BreadthError
 from ..loss import loss_of
 from ..order import update_cutoff
-from ..potentials import Potential, energy_and_forces
+from ..potentials import energy_and_forces
 from ..profiling import stage
+from ..splitting import does_not_fit, halved
 from ..state import TrainingState
 from ..tasks import Task
 
@@ -20,29 +20,6 @@ Tell = Callable[[str], None]
 
 #: Most updates between looks at the losses, by kind of device; a CPU has nothing to wait for.
 LOOK = {"cpu": 1, "cuda": 64}
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that memory ran out, of the device or of the host."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    # On a CPU torch has no kind of error for it.
-    texts = ("can't allocate memory", "not enough memory", "bad_alloc", "could not create a memory")
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
-
-
-def held_loss(task: Task, potential: Potential) -> float:
-    """Return the loss of held-out conformers, in parts where they do not fit in memory."""
-    at_once = 64
-    while True:
-        try:
-            return task.mean_loss(potential, at_once)
-        except (RuntimeError, MemoryError) as error:
-            if at_once == 1 or not out_of_memory(error):
-                raise
-        at_once //= 2
-        if potential.scales.is_cuda:
-            torch.cuda.empty_cache()
 
 
 class EagerUpdates:
@@ -71,7 +48,8 @@ class EagerUpdates:
     ) -> None:
         self.run, self.tasks, self.seed, self.tell = run, tasks, seed, tell
         self.look = LOOK[run.mean.device.type]
-        self._alone: tuple[Task, int] | None = None
+        #: Where a part is that is being computed: its store, and its first structure there.
+        self._alone = tasks[0][1].store, 0
 
     def advance(self, until: int) -> Tensor:
         """Make all updates before one, counted from 0, and return their losses on the device."""
@@ -83,36 +61,28 @@ class EagerUpdates:
         return torch.stack(losses)
 
     def _gradient(self) -> tuple[Tensor, Tensor]:
-        while True:
-            try:
-                return self._whole() if self._fits() else self._in_parts()
-            except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error):
-                    raise
-            # Outside of the handler, whose traceback holds what filled the memory.
-            self._halve()
-
-    def _largest(self) -> int:
-        return max(task.order.batch_size for _, task in self.tasks)
-
-    def _fits(self) -> bool:
-        return self.run.at_once is None or self.run.at_once >= self._largest()
+        whole = sum(task.order.batch_size for _, task in self.tasks)
+        size = min(self.run.at_once or whole, whole)
+        return halved(
+            lambda n: self._whole() if n == whole else self._in_parts(n), size, self._split
+        )
 
     def _whole(self) -> tuple[Tensor, Tensor]:
         run = self.run
         cutoff = update_cutoff(run.config, self.seed, run.update)
         (_, main), *beside = self.tasks
+        self._alone = main.store, int(main.order.batch(run.update)[0])
         loss = main.loss(run.potential, run.update, cutoff)
         for weight, other in beside:
             loss = loss + weight * other.loss(run.potential, run.update, cutoff)
         return run.gradient(loss), loss.detach()
 
-    def _in_parts(self) -> tuple[Tensor, Tensor]:
+    def _in_parts(self, size: int) -> tuple[Tensor, Tensor]:
         run = self.run
         cutoff = update_cutoff(run.config, self.seed, run.update)
         total, gradient = run.mean.new_zeros(()), torch.zeros_like(run.mean)
         for weight, task in self.tasks:
-            loss, derivatives = self._derivatives(task, cutoff)
+            loss, derivatives = self._derivatives(task, cutoff, size)
             total = total + weight * loss
             for part, by_energy, by_forces in derivatives:
                 energies, forces = self._outputs(task, part, cutoff, differentiable=True)
@@ -121,14 +91,12 @@ class EagerUpdates:
         return gradient, total
 
     def _derivatives(
-        self, task: Task, cutoff: float | None
+        self, task: Task, cutoff: float | None, size: int
     ) -> tuple[Tensor, list[tuple[np.ndarray, Tensor, Tensor]]]:
         """Return a batch's loss, and its derivatives by energies and forces of each part."""
         rows = task.order.batch(self.run.update)
         with stage("batch assembly"):
             batch, targets = task.store.labelled(rows)
-        size = self.run.at_once
-        assert size is not None
         starts = range(0, len(rows), size)
         energies = batch.positions.new_zeros(len(rows))
         forces = torch.zeros_like(batch.positions)
@@ -160,7 +128,7 @@ class EagerUpdates:
     def _outputs(
         self, task: Task, rows: np.ndarray, cutoff: float | None, *, differentiable: bool
     ) -> tuple[Tensor, Tensor]:
-        self._alone = (task, int(rows[0]))
+        self._alone = task.store, int(rows[0])
         with stage("batch assembly"):
             batch, _ = task.store.labelled(rows)
         return energy_and_forces(
@@ -172,23 +140,10 @@ class EagerUpdates:
             references=False,
         )
 
-    def _halve(self) -> None:
+    def _split(self, size: int) -> None:
         run = self.run
-        if run.mean.is_cuda:
-            torch.cuda.empty_cache()
-        size = self._largest() if run.at_once is None else min(run.at_once, self._largest())
         if size == 1:
-            if self._fits():
-                task = self.tasks[0][1]
-                self._alone = (task, int(task.order.batch(run.update)[0]))
-            assert self._alone is not None
-            task, place = self._alone
-            row = int(task.rows[place])
-            raise BreadthError(
-                f"Conformer {row} (id {task.data.id[row].decode()}, {task.store.counts[place]} "
-                "atoms) does not fit in memory by itself. Leave out structures of its size, take "
-                "a smaller potential or cutoff, or a machine with more memory."
-            )
+            raise does_not_fit(*self._alone)
         run.at_once = (size + 1) // 2
         atoms = max(int(t.store.counts[t.order.batch(run.update)].max()) for _, t in self.tasks)
         self.tell(
