@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import xarray as xr
 from safetensors.numpy import load_file, save_file
 
 from ..diversity import ConformerSet
-from ..training import TrainingConfig, fit, load_potential, predict, save_potential
+from ..training import DivergedError, TrainingConfig, fit, load_potential, predict, save_potential
 from ..training.potentials import Potential
 from .pool import by_id, read_set, rows_by_id, selected
 from .store import Store
@@ -20,6 +21,9 @@ from .units import Unit
 
 #: Checkpoints of a training curve, spaced evenly on a logarithmic scale.
 N_CHECKPOINTS = 8
+#: Stands in a unit's folder in place of a model, or of its predictions, where the fit diverged:
+#: equal options diverge again, so that the unit is finished.
+DIVERGED = "diverged.json"
 
 
 def fit_unit(
@@ -45,7 +49,7 @@ def fit_unit(
 
 
 def run_fit(unit: Unit, store: Store, folder: Path) -> None:
-    """Fit one model and keep its weights and training curve."""
+    """Fit one model and keep its weights and training curve, or why it diverged."""
     torch.set_num_threads(unit.parameters["threads"])
     level = unit.parameters["level"]
     config = TrainingConfig(**unit.parameters["training"])
@@ -53,21 +57,36 @@ def run_fit(unit: Unit, store: Store, folder: Path) -> None:
     watched = by_id(pool, selected(store, unit.inputs["monitor"]))
 
     def monitor(update: int, potential: Potential) -> dict[str, float]:
-        return {"monitor_force_mae": force_mae(potential, watched, level)}
+        return {"monitor_force_mae": monitored(potential, watched, level)}
 
-    result = fit(
-        unit.parameters["potential"],
-        pool,
-        level=level,
-        train=rows_by_id(pool, selected(store, unit.inputs["train"])),
-        config=config,
-        seed=unit.seed,
-        directory=store.partial(unit),
-        monitor=monitor,
-        monitor_at=checkpoints(config.n_updates),
-    )
+    try:
+        result = fit(
+            unit.parameters["potential"],
+            pool,
+            level=level,
+            train=rows_by_id(pool, selected(store, unit.inputs["train"])),
+            config=config,
+            seed=unit.seed,
+            directory=store.partial(unit),
+            monitor=monitor,
+            monitor_at=checkpoints(config.n_updates),
+        )
+    except DivergedError as error:
+        note_divergence(folder, str(error))
+        return
     save_potential(folder / "potential", result.potential, {"level": level})
     curve(result.history).to_netcdf(folder / "curve.nc", engine="h5netcdf")
+
+
+def note_divergence(folder: Path, reason: str) -> None:
+    """Keep in a unit's folder that its model diverged, and why."""
+    (folder / DIVERGED).write_text(json.dumps({"reason": reason}))
+
+
+def divergence(store: Store, key: str) -> str | None:
+    """Return why the model of a finished unit of a fit or of predictions diverged, or None."""
+    path = store.folder(key) / DIVERGED
+    return str(json.loads(path.read_text())["reason"]) if path.exists() else None
 
 
 def checkpoints(n_updates: int) -> list[int]:
@@ -101,12 +120,20 @@ def predictions_unit(*, fit: Unit, pool: Unit, test: Unit, threads: int) -> Unit
 
 
 def run_predictions(unit: Unit, store: Store, folder: Path) -> None:
-    """Predict energies and forces."""
+    """Predict energies and forces; a model that diverged predicts nothing, and says so."""
+    reason = divergence(store, unit.inputs["fit"])
+    if reason is not None:
+        note_divergence(folder, reason)
+        return
     torch.set_num_threads(unit.parameters["threads"])
     potential, _ = load_potential(store.folder(unit.inputs["fit"]) / "potential")
     pool = read_set(store, unit.inputs["pool"])
     tested = by_id(pool, selected(store, unit.inputs["test"]))
-    labels = predict(potential, tested, level=unit.parameters["level"])
+    try:
+        labels = predict(potential, tested, level=unit.parameters["level"])
+    except DivergedError as error:
+        note_divergence(folder, str(error))
+        return
     arrays = {"energy": labels.energy, "forces": labels.forces.astype(np.float32)}
     save_file(arrays, folder / "predictions.safetensors")
 
@@ -118,7 +145,10 @@ def read_predictions(store: Store, key: str) -> tuple[list[str], np.ndarray, np.
     return selected(store, store.unit(key).inputs["test"]), arrays["energy"], arrays["forces"]
 
 
-def force_mae(potential: Potential, conformers: ConformerSet, level: str) -> float:
-    """Return the mean absolute error of force components, eV/Å."""
-    predicted = predict(potential, conformers, level=level)
+def monitored(potential: Potential, conformers: ConformerSet, level: str) -> float:
+    """Return the mean absolute error of force components, eV/Å; NaN of a model that diverges."""
+    try:
+        predicted = predict(potential, conformers, level=level)
+    except DivergedError:  # the fit ends by itself, where its loss does
+        return float("nan")
     return float(np.abs(predicted.forces - conformers.labels(level).forces).mean())

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from ..diversity import ConformerSet
-from .models import read_predictions
+from .models import divergence, read_predictions
 from .pool import rows_by_id
 from .specs import CELL_FIELDS, DesignSpec
 from .store import Store
@@ -50,6 +50,8 @@ def gather_predictions(
 ) -> xr.Dataset:
     """Return every prediction; the layout is that of `breadth.analysis.tradeoff.predictions`.
 
+    Models that diverged are not among its models.
+
     Parameters
     ----------
     store : Store
@@ -61,10 +63,12 @@ def gather_predictions(
     level, prior : str
         Levels of theory of the reference and, if any, of the cheap prior.
     """
+    replicates = sorted({e.replicate for e in evaluations})
     tested = sorted({i for e in evaluations for ids in e.members.values() for i in ids})
     structures = pool.select(rows_by_id(pool, tested))
     place = {name: row for row, name in enumerate(tested)}
     test_sets = list(dict.fromkeys(name for e in evaluations for name in e.members))
+    evaluations = [e for e in evaluations if divergence(store, e.predictions) is None]
     reference = structures.labels(level)
     n, a, m = len(structures), structures.n_atoms, len(evaluations)
     energy = np.full((m, n), np.nan)
@@ -78,7 +82,6 @@ def gather_predictions(
         forces[row, atoms] = all_forces
         for column, name in enumerate(test_sets):
             member[row, column, [place[i] for i in evaluation.members.get(name, ())]] = True
-    replicates = sorted({e.replicate for e in evaluations})
 
     def model_of(fraction: float) -> np.ndarray:
         table = {

@@ -20,8 +20,7 @@ from ..training import Member, TrainingConfig, fit_stack, save_potential
 from ..training.batches import DENSE_ATOMS
 from ..training.potentials import Potential
 from ..training.stacks.memory import stack_size
-from .executor import SetAsideError
-from .models import checkpoints, curve, force_mae
+from .models import checkpoints, curve, monitored, note_divergence
 from .plan import PLAN
 from .pool import by_id, read_set, rows_by_id, selected
 from .store import Store
@@ -162,7 +161,7 @@ def run_stack(unit: Unit, store: Store, folder: Path) -> None:
     watched = by_id(pool, selected(store, unit.inputs["monitor"]))
 
     def monitor(member: int, update: int, potential: Potential) -> dict[str, float]:
-        return {"monitor_force_mae": force_mae(potential, watched, asked["level"])}
+        return {"monitor_force_mae": monitored(potential, watched, asked["level"])}
 
     found = fit_stack(
         asked["potential"],
@@ -186,15 +185,10 @@ def run_stack(unit: Unit, store: Store, folder: Path) -> None:
 
 
 def run_member(unit: Unit, store: Store, folder: Path) -> None:
-    """Take a model's weights and training curve from the stack that it was trained in.
-
-    Raises
-    ------
-    SetAsideError
-        If the model diverged; what does not need it goes on.
-    """
+    """Take a model's weights and training curve, or why it diverged, from its stack."""
     stack, place = store.folder(unit.inputs["stack"]), unit.parameters["member"]
     fault = json.loads((stack / _FAULTS).read_text()).get(str(place))
     if fault is not None:
-        raise SetAsideError(f"{unit.key}: {fault} The models trained at once with it are kept.")
+        note_divergence(folder, fault)
+        return
     shutil.copytree(stack / f"{place:03d}", folder, dirs_exist_ok=True)

@@ -4,6 +4,7 @@ from .batches import Batch, FrameStore, Neighbours, neighbours
 from .calculator import PotentialCalculator
 from .checkpoints import load_potential, save_potential
 from .configuration import TrainingConfig
+from .divergence import DivergedError
 from .potentials import (
     POTENTIALS,
     PRETRAINED,
@@ -30,6 +31,7 @@ __all__ = [
     "PRETRAINED",
     "AtomicOutput",
     "Batch",
+    "DivergedError",
     "FactorisedPaiNN",
     "FitResult",
     "FrameStore",

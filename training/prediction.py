@@ -11,6 +11,7 @@ import torch
 from ..diversity.conformers import ConformerSet, Labels
 from ..diversity.tables import ragged_index
 from .batches import Batch, FrameStore
+from .divergence import DivergedError
 from .potentials import Potential, energy_and_forces
 from .splitting import Parts
 
@@ -78,6 +79,8 @@ def predict(
     DataError
         If a conformer lies outside of a universal potential's domain, or has a position or cell
         vector that is NaN or infinite in the potential's precision.
+    DivergedError
+        If an energy or force is NaN or infinite, though weights are not.
     BreadthError
         If a conformer does not fit in memory by itself.
     """
@@ -98,6 +101,15 @@ def predict(
         for some, batch, (e, f) in parts(rows):
             energy[some] = e.cpu().numpy()
             forces[ragged_index(data.offsets, some)[0]] = f[batch.mask].cpu().numpy()
+    sound = np.isfinite(energy)
+    np.logical_and.at(sound, data.atom_conformer, np.isfinite(forces).all(axis=1))
+    if not sound.all():
+        first = int(np.argmin(sound))
+        raise DivergedError(
+            f"The potential predicts NaN or infinity for {(~sound).sum():,} of {len(data):,} "
+            f"conformers, the first of them {data.id[first].decode()}: its training diverged. Fit "
+            "it again with a lower `learning_rate`, or without absurd labels."
+        )
     seen = potential.seen[place].nonzero().flatten().tolist()
     table = potential.references[place]
     return Labels(

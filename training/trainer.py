@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from ..diversity.conformers import ConformerSet
-from ..diversity.errors import BreadthError
 from .configuration import TrainingConfig
+from .divergence import DivergedError, divergence
 from .low_rank import merge
 from .potentials import Potential
 from .potentials.foundation import PretrainedPotential
@@ -114,8 +114,10 @@ def fit(
         If there is nothing to learn from, or reference energies are ill-posed.
     ConfigurationError
         If the folder holds another fit, or options contradict each other.
+    DivergedError
+        If the loss or the weights become NaN or infinite.
     BreadthError
-        If the loss becomes NaN or infinite, or a structure does not fit in memory by itself.
+        If a structure does not fit in memory by itself.
     """
     config = config or TrainingConfig()
     with profile or nullcontext():
@@ -236,7 +238,7 @@ class _Fitting:
             run.losses[begin:u] = losses
             for i, value in enumerate(losses):
                 if not math.isfinite(value):
-                    raise BreadthError(divergence(config, begin + i + 1, value))
+                    raise DivergedError(divergence(config, begin + i + 1, value))
             if profile is not None:
                 profile.count(self.ready.tasks, range(begin, u))
             if held is not None and (u % config.validate_every == 0 or u == config.n_updates):
@@ -253,7 +255,7 @@ class _Fitting:
                 with stage("checkpoints"):
                     run.save(folder, self.ready.fingerprint)
         if not bool(torch.isfinite(run.mean).all()):
-            raise BreadthError(divergence(config, config.n_updates))
+            raise DivergedError(divergence(config, config.n_updates))
         if folder is not None and run.finished:
             with stage("checkpoints"):
                 run.save(folder, self.ready.fingerprint)
@@ -262,21 +264,3 @@ class _Fitting:
 def _next(update: int, every: int) -> int:
     """Return the next multiple after an update."""
     return (update // every + 1) * every
-
-
-def divergence(config: TrainingConfig, update: int, loss: float | None = None) -> str:
-    """Return what to tell of a fit that diverged.
-
-    Parameters
-    ----------
-    config : TrainingConfig
-    update : int
-        Counted from 1.
-    loss : float, optional
-        Its loss, NaN or infinite; None where the weights after it are.
-    """
-    what = "weights are not finite after" if loss is None else f"the loss is {loss} at"
-    return (
-        f"Training diverged: {what} update {update} of {config.n_updates}. Lower `learning_rate` "
-        f"(now {config.learning_rate}), or look for absurd labels in the training set."
-    )

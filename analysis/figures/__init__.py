@@ -13,7 +13,7 @@ from .parity import parity
 from .plane import diversity_map
 from .pool import pool
 from .selectors import selectors
-from .style import Column, using
+from .style import Column, type_size, using
 from .surface import error_surface
 from .tradeoff import error_against_conformers, error_against_molecules
 from .training import training_curves
@@ -71,8 +71,22 @@ def draw_all(
     -------
     list of Path
         The files of each figure; an experiment without designs has none, nor have the map of
-        designs that all have the same counts and measures that were not taken.
+        designs that all have the same counts and measures that were not taken. Where models
+        diverged, figures that lack them say so.
     """
+    made = _drawn(results, predictions, contents, curves, column, test_set, outside or {})
+    return save_all(made, directory, formats=formats)
+
+
+def _drawn(
+    results: xr.Dataset,
+    predictions: xr.Dataset,
+    contents: xr.Dataset,
+    curves: xr.Dataset,
+    column: Column,
+    test_set: str,
+    outside: Mapping[str, xr.Dataset],
+) -> dict[str, Figure]:
     figures: dict[str, Figure] = {}
     experiments = set(map(str, results["experiment"].values))
     if "fixed_budget" in experiments:
@@ -89,7 +103,12 @@ def draw_all(
     name = "measure_error_correlation"
     if name in results and results[name].notnull().any():
         figures["measures"] = measures(results, column=column)
-    figures["parity"] = parity(predictions, test_set=test_set, column=column, outside=outside or {})
+    curves_drawn = training_curves(results, curves, column=column)
+    if count := int(results.attrs.get("n_diverged", 0)):
+        lacking = f"Left out: {count} model{'s' if count > 1 else ''} that diverged"
+        for figure in (*figures.values(), curves_drawn):
+            figure.suptitle(lacking, fontsize=type_size(7.5))
+    figures["parity"] = parity(predictions, test_set=test_set, column=column, outside=outside)
     figures["pool"] = pool(contents, column=column)
-    figures["training_curves"] = training_curves(results, curves, column=column)
-    return save_all(figures, directory, formats=formats)
+    figures["training_curves"] = curves_drawn
+    return figures

@@ -76,6 +76,14 @@ def grid(results: xr.Dataset, experiment: str) -> np.ndarray:
     return rows[np.argsort(results[along].values[rows], kind="stable")]
 
 
+def without_diverged(results: xr.Dataset) -> np.ndarray:
+    """Return how many replicates of each design have no errors since their model diverged, (D,)."""
+    if "diverged" not in results:  # of an older study, which ended there
+        return np.zeros(results.sizes["design"], dtype=np.int64)
+    counts: np.ndarray = results["diverged"].values.sum(axis=1)
+    return counts
+
+
 def summarise(results: xr.Dataset, test_sets: list[str] | None = None) -> list[Comparison]:
     """Compare designs within each experiment and test set.
 

@@ -12,7 +12,7 @@ import xarray as xr
 
 from ...analysis import Comparison, best_measures, summarise
 from ...analysis.tradeoff.measure_relation import short_name
-from ...analysis.tradeoff.summary import SELECTOR_AXES, grid
+from ...analysis.tradeoff.summary import SELECTOR_AXES, grid, without_diverged
 from .console import output, table
 
 _TITLES = {
@@ -40,6 +40,7 @@ def show(results: xr.Dataset) -> None:
     mean = results["force_mae"].mean("replicate").values * 1e3
     flags = results["undertrained"].values
     ends = {(c.experiment, c.test_set): c for c in summarise(results) if c.kind == "ends"}
+    diverged = without_diverged(results)
     flagged = False
     for experiment, title in _TITLES.items():
         designs = grid(results, experiment)
@@ -47,6 +48,7 @@ def show(results: xr.Dataset) -> None:
             continue
         sizes = [
             f"{results['n_molecules'].values[d]} × {results['n_conformers'].values[d]}"
+            + "†" * bool(diverged[d])
             for d in designs
         ]
         rows = []
@@ -56,7 +58,7 @@ def show(results: xr.Dataset) -> None:
                 error = mean[d, column]
                 mark = "*" if flags[d, column] else ""
                 flagged |= bool(mark) and math.isfinite(error)
-                shown.append(f"{error:.0f}{mark}" if math.isfinite(error) else "–")
+                shown.append(_shown(error) + mark * math.isfinite(error))
             comparison = ends.get((experiment, name))
             rows.append([name.replace("_", " "), *shown, _change(comparison)])
         n = results.sizes["replicate"]
@@ -69,6 +71,8 @@ def show(results: xr.Dataset) -> None:
         output().print(
             "* undertrained: another rank among the designs after a quarter of the updates."
         )
+    if diverged.any():
+        output().print("† mean of fewer replicates: models that diverged are left out.")
     _print_grid(results, mean)
     _print_selectors(results)
     _print_measures(results)
@@ -115,7 +119,7 @@ def _print_grid(results: xr.Dataset, mean: np.ndarray) -> None:
         found = dict(zip(zip(*(c.tolist() for c in counts), strict=True), error, strict=True))
         table(
             ["molecules", *(f"{c} conformer{'s' * (c > 1)}" for c in columns_of)],
-            [[str(m), *(f"{found[m, c]:.0f}" for c in columns_of)] for m in rows_of],
+            [[str(m), *(_shown(found[m, c]) for c in columns_of)] for m in rows_of],
             title=f"Force MAE on {test_set.replace('_', ' ')}, meV/Å (`breadth advise` reads it)",
         )
 
@@ -162,6 +166,10 @@ def _print_measures(results: xr.Dataset) -> None:
             title="What goes best with the force MAE, of all measures of the training set",
             left=2,
         )
+
+
+def _shown(error: float) -> str:
+    return f"{error:.0f}" if math.isfinite(error) else "–"
 
 
 def _change(comparison: Comparison | None) -> str:

@@ -94,6 +94,9 @@ def print_made(made: dict[str, Any]) -> None:
     table(["point", "", "folder"], rows, left=3)
     for name, told in made["failed"].items():
         output().print(f"{name}: {told['reason']}", markup=False, soft_wrap=True)
+    for name, texts in made["warnings"].items():
+        for text in texts:
+            output().print(f"{name}: warning: {text}", markup=False, soft_wrap=True)
     _print_set_aside(made["set_aside"])
     if made["results"] is not None:
         output().print(f"Results of all points: {made['results']}", markup=False, soft_wrap=True)

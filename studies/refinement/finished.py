@@ -73,7 +73,8 @@ def prepare_models(
         systems |= own
     designs: dict[tuple[int, int, str, str], DesignSpec] = {}
     columns = [predictions[name].values for name in DesignSpec._fields]
-    for row in zip(*(c.tolist() for c in columns), strict=True):
+    modelled = (predictions["model_of"].values >= 0).any(axis=1)  # not where all diverged
+    for row in zip(*(c[modelled].tolist() for c in columns), strict=True):
         spec = DesignSpec(*row)
         designs.setdefault(spec.cell, spec)
     rows = {cell: place for place, cell in enumerate(designs)}

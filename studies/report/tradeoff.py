@@ -9,7 +9,7 @@ import xarray as xr
 
 from ...analysis import Comparison, best_measures, summarise
 from ...analysis.tradeoff.measure_relation import short_name
-from ...analysis.tradeoff.summary import SELECTOR_AXES, grid
+from ...analysis.tradeoff.summary import SELECTOR_AXES, grid, without_diverged
 from ...diversity.html import words
 from ..tradeoff.outside import outside_models, with_outside
 from .blocks import Block, Cell, Section, Table, Text, Value, bounds, change, number
@@ -265,6 +265,7 @@ def _errors(
     there = np.isfinite(mean).any(axis=0)
     flags = results["undertrained"].values[designs] & (name == "force_mae")
     digits = 0 if name == "force_mae" else 1
+    diverged = without_diverged(results)
     with np.errstate(invalid="ignore"):
         lowest = np.where(there, np.nanmin(np.where(there, mean, np.inf), axis=0), np.nan)
     body: list[list[Cell]] = []
@@ -278,11 +279,14 @@ def _errors(
             )
             for t in np.flatnonzero(there)
         ]
-        body.append([_called(results, int(design), experiment), *cells])
+        dagger = " †" * bool(diverged[design])
+        body.append([_called(results, int(design), experiment) + dagger, *cells])
     names = [words(name) for name in results["test_set"].values[there]]
     marked = bool((flags & np.isfinite(mean)).any())
     note = f"Mean of {results.sizes['replicate']} replicates, 95 % interval; bold: the lowest of "
     note += f"its column. {_UNDERTRAINED if marked else ''}"
+    if diverged[designs].any():
+        note += " † of fewer replicates: models that diverged are left out."
     first = "molecules × conformations" if experiment not in SELECTOR_AXES else "chosen by"
     return Table((first, *names), body, title, note.strip())
 

@@ -20,6 +20,7 @@ from ..catalogue import study_named
 from ..executor import SetAsideError
 from ..plan import FINISHED, finish, finished, open_plan
 from ..record import begin_session
+from ..results import load
 from ..store import Store, replace_file
 from .joining import join
 from .points import Point, dimensions, sweep_points, threads_of
@@ -59,8 +60,8 @@ def run_sweep(
     Returns
     -------
     dict
-        Folder and state of every point, units that were set aside, the path of the joined results,
-        or the reason why there are none.
+        Folder and state of every point, units that were set aside, warnings of points that have
+        any, the path of the joined results, or the reason why there are none.
 
     Raises
     ------
@@ -96,6 +97,7 @@ def run_sweep(
                 _run_points(run, todo, root, shared, state, asked.at_once, progress)
         state.write(None)
         told = state.summary()
+        told["warnings"] = _warnings(root / POINTS, points)
         if not told["failed"]:
             reason = join(root / POINTS, points, dimensions(plan), root / "results.nc")
             told |= {"results": None if reason else str(root / "results.nc"), "reason": reason}
@@ -104,6 +106,16 @@ def run_sweep(
             n = len(told["failed"])
             told |= {"results": None, "reason": f"{n} of {len(points)} points have no results"}
     return {"out": str(out), **told}
+
+
+def _warnings(folder: Path, points: list[Point]) -> dict[str, list[str]]:
+    """Return what finished points warn of, such as models that diverged, where any does."""
+    found: dict[str, list[str]] = {}
+    for name in (point.name for point in points):
+        if finished(folder / name):
+            texts = json.loads(load(folder / name / "results.nc").attrs.get("warnings", "[]"))
+            found |= {name: texts} if texts else {}
+    return found
 
 
 def _workers(

@@ -11,7 +11,7 @@ import xarray as xr
 
 from ...diversity.randomness import ordering
 from ..executor import counted, run_unit, run_units
-from ..models import fit_unit, predictions_unit
+from ..models import divergence, fit_unit, predictions_unit
 from ..pool import selection_unit
 from ..predictions import Evaluation
 from ..results import load
@@ -36,7 +36,10 @@ def fit_cells(
     executor: Executor,
     tell: Progress,
 ) -> list[tuple[Evaluation, Unit]]:
-    """Fit every cell with all updates and with a quarter of them, and predict its hold-outs."""
+    """Fit every cell with all updates and with a quarter of them, and predict its hold-outs.
+
+    A fit that diverges is finished too: `breadth.studies.tradeoff.diverged` tells which did.
+    """
     unseen = cells[0].tests["unseen_molecules"]
     watched = [unseen[i] for i in ordering(f"{asked.seed} monitor", unseen)[: asked.n_monitor]]
     monitor = selection_unit(watched)
@@ -84,7 +87,11 @@ def fit_seconds(unit: Unit) -> float:
 
 
 def training_curves(store: Store, fits: Sequence[tuple[Evaluation, Unit]]) -> xr.Dataset:
-    """Join the training curves of all fits; the layout is that of `figures.training_curves`."""
+    """Join the training curves of all fits; the layout is that of `figures.training_curves`.
+
+    Those of models that diverged are left out.
+    """
+    fits = [(e, fit) for e, fit in fits if divergence(store, e.predictions) is None]
     curves = [load(store.folder(fit.key) / "curve.nc") for _, fit in fits]
     # Short fits have fewer checkpoints; a coordinate to align along fills theirs up with NaN.
     curves = [c.assign_coords(checkpoint=np.arange(c.sizes["checkpoint"])) for c in curves]

@@ -24,6 +24,7 @@ from ..stacking import check_stack, planned_stack
 from ..store import Store
 from ..units import Unit
 from .cells import Cell, Progress, choose_molecules
+from .diverged import diverged_models, with_diverged
 from .fits import QUARTER, SECONDS_PER_STRUCTURE, fit_cells, training_curves
 from .labelling import label_cells, with_high_forces
 from .outside import outside_models, with_outside
@@ -69,6 +70,8 @@ def run_tradeoff(
         If the folder holds another study or is in use, or a selector cannot be used.
     ShortageError
         If designs or hold-outs cannot be filled.
+    BreadthError
+        If every model diverged. Where some did, results have NaN for them, and warnings.
     """
     check(asked)
     store = Store(out)
@@ -89,7 +92,7 @@ def run_tradeoff(
             link_pool(out, store.folder(pool_unit.key) / "set")
             if figures:
                 draw_widths(draw_figures, out, executor)
-        finish(out, workers=workers, fits=len(fits))
+        finish(out, workers=workers, fits=len(fits) - int(results.attrs["n_diverged"]))
         tell("results and figures", 1.0, 1.0)
         return results
 
@@ -124,6 +127,7 @@ def _write_results(
     fits: list[tuple[Evaluation, Unit]],
 ) -> xr.Dataset:
     """Gather predictions, compute the errors, and write all that figures are drawn from."""
+    diverged = diverged_models(store, fits)
     predictions = gather_predictions(
         store,
         pool,
@@ -133,6 +137,7 @@ def _write_results(
         prior=asked.pool.prior,
     )
     results = measure_errors(predictions, random_state=asked.seed)
+    results = with_diverged(results, diverged, asked.designs())
     results = relate_measures(
         results.assign(training_costs(asked, cells)), measured, random_state=asked.seed
     )

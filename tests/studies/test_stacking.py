@@ -12,18 +12,22 @@ import pytest
 import torch
 import xarray as xr
 
-from breadth.diversity import ConfigurationError, ConformerSet, write
+from breadth.analysis import measure_errors
+from breadth.diversity import BreadthError, ConfigurationError, ConformerSet, write
 from breadth.diversity.tables import Labels, Molecules
 from breadth.studies.configuration import load
-from breadth.studies.executor import GPU_KINDS, SetAsideError, run_unit, run_units
-from breadth.studies.models import fit_unit, predictions_unit, read_predictions
+from breadth.studies.executor import GPU_KINDS, run_unit, run_units
+from breadth.studies.models import divergence, fit_unit, predictions_unit, read_predictions
 from breadth.studies.plan import open_plan
 from breadth.studies.pool import selection_unit
+from breadth.studies.predictions import Evaluation, gather_predictions
 from breadth.studies.report.making import _updates
+from breadth.studies.specs import DesignSpec
 from breadth.studies.stacking import in_stacks, planned_stack
 from breadth.studies.store import Store
 from breadth.studies.tradeoff import TradeoffConfiguration, run_tradeoff
-from breadth.studies.tradeoff.fits import fit_seconds
+from breadth.studies.tradeoff.diverged import diverged_models, with_diverged
+from breadth.studies.tradeoff.fits import fit_seconds, training_curves
 from breadth.studies.tradeoff.run import estimate
 from breadth.studies.units import Unit
 from breadth.training import TrainingConfig
@@ -148,14 +152,55 @@ def test_models_of_a_stack_are_those_fitted_alone(study):
             xr.testing.assert_allclose(a, b, rtol=1e-3)
 
 
-def test_a_member_that_diverges_is_told_and_the_others_go_on(study):
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_model_that_diverges_is_told_and_the_study_goes_on_without_it(study, size):
+    fits = [study.fit(range(8), 0), study.fit(range(22, N), 0), study.fit(range(10), 1)]
+    models, stacks = in_stacks(fits, size)
+    assert len(stacks) == (size > 1)
+    predictions = [study.predictions(model) for model in models]
+    study.run(*stacks, *models, *predictions)
+    assert [divergence(study.store, unit.key) is None for unit in predictions] == [
+        True,
+        False,
+        True,
+    ]
+    assert divergence(study.store, models[1].key) == (
+        "Training diverged: the loss is inf at update 1 of 30. Lower `learning_rate` (now 0.006), "
+        "or look for absurd labels in the training set."
+    )
+    assert not (study.store.root / "partial").exists() or not any(
+        (study.store.root / "partial").iterdir()
+    ), "it is finished: begun again it would diverge again"
+    designs = [DesignSpec("fixed_budget", 1, c) for c in (8, 10)]
+    ids = tuple(study.ids[20:25])
+    found = [
+        (Evaluation(unit.key, designs[d], r, 1.0, {"unseen_molecules": ids}), model)
+        for unit, model, (d, r) in zip(predictions, models, ((0, 0), (0, 1), (1, 0)), strict=True)
+    ]
+    gathered = gather_predictions(
+        study.store, springs(), [one for one, _ in found], designs, level="springs", prior=None
+    )
+    np.testing.assert_array_equal(gathered["model_of"], [[0, -1], [1, -1]])
+    diverged = diverged_models(study.store, found)
+    results = with_diverged(measure_errors(gathered), diverged, designs)
+    np.testing.assert_array_equal(results["diverged"], [[False, True], [False, False]])
+    np.testing.assert_array_equal(
+        np.isfinite(results["force_mae"].isel(test_set=0)), [[True, False], [True, False]]
+    )
+    assert results.attrs["n_diverged"] == 1
+    first, named = json.loads(results.attrs["warnings"])
+    assert first.startswith("Models that diverged: 1.")
+    assert named.startswith("1 × 8, replicate 1: Training diverged: the loss is inf at update 1")
+    assert training_curves(study.store, found).sizes["model"] == 2
+    with pytest.raises(BreadthError, match=r"All 1 models diverged.*1 × 8, replicate 1"):
+        diverged_models(study.store, found[1:2])
+
+
+def test_neighbours_of_a_member_that_diverges_keep_their_bits(study):
     fits = [study.fit(range(8), 0), study.fit(range(22, N), 0), study.fit(range(10), 1)]
     models, stacks = in_stacks(fits, 3)
     predictions = [study.predictions(model) for model in models]
-    with pytest.raises(SetAsideError, match=r"Training diverged: .* at update 1 of 30.* are kept"):
-        study.run(*stacks, *models, *predictions)
-    assert [study.store.has(unit) for unit in predictions] == [True, False, True]
-    # Its neighbours are what they are beside one that does not diverge.
+    study.run(*stacks, *models, *predictions)
     sound = Study(study.store.root.parent / "sound", springs())
     fits[1] = sound.fit(range(8, 16), 0)
     others, again = in_stacks([sound.fit(range(8), 0), fits[1], sound.fit(range(10), 1)], 3)

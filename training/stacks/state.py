@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ..checkpoints import damage_told, load_state, save_state
 from ..configuration import TrainingConfig
+from ..divergence import divergence
 from ..fingerprint import Fingerprint
 from ..potentials import Potential
 from ..state import FitResult, age_of_best, training_history
-from ..trainer import divergence
 
 
 class StackTensors(NamedTuple):

@@ -1,5 +1,6 @@
 """A study of a few units that add numbers, so that a sweep of it takes a moment."""
 
+import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -38,6 +39,7 @@ class Sum(Section):
     terms: int = Field(2, ge=1)
     threads: int = 1
     fails: str = ""
+    warns: str = ""
     inner: Inner = Inner()
 
 
@@ -80,6 +82,8 @@ def run_sum(asked, out, *, workers=1, executor=None, progress=None):
             {"total": ("factor", values, {"units": "eV"}), "n_terms": asked.terms},
             coords={"factor": [1, 2], "place": ("factor", ["a", "b"])},
         )
+        if asked.warns:
+            results.attrs["warnings"] = json.dumps([asked.warns])
         save(results, out / "results.nc")
         finish(out, workers=workers)
         return results

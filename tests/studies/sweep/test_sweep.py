@@ -297,3 +297,18 @@ def test_the_command(study, asked, tmp_path, capsys):
     assert "finished" in said
     sweep(out=out, status=True, json=True)
     assert json.loads(capsys.readouterr().out)["at_work"] is False
+
+
+def test_warnings_of_points_are_told_by_name(study, asked, tmp_path, capsys):
+    from breadth.studies.cli.sweep import sweep
+
+    file, out = tmp_path / "plan.yaml", tmp_path / "out"
+    file.write_text("study: tradeoff\nover: {warns: ['', A model diverged.]}\nat_once: 1")
+    for _ in range(2):  # the second time from what is finished
+        sweep(file, out=out, workers=1, json=True)
+        found = json.loads(capsys.readouterr().out)
+        assert list(found["warnings"].values()) == [["A model diverged."]]
+        assert found["results"] is not None
+    sweep(file, out=out)
+    (name,) = found["warnings"]
+    assert f"{name}: warning: A model diverged." in capsys.readouterr().out
