@@ -25,8 +25,13 @@ class TrainingConfig(BaseModel):
 
     n_updates: int = Field(8000, ge=1, description="Gradient updates; not epochs.")
     batch_size: int = Field(16, ge=1, description="Structures per update.")
-    learning_rate: float = Field(6e-3, gt=0, description="Highest learning rate of AdamW.")
-    weight_decay: float = Field(1e-4, ge=0, description="Decoupled weight decay of AdamW.")
+    optimizer: Literal["adamw", "muon"] = Field(
+        "adamw",
+        description="'adamw', or 'muon': weight matrices move by orthogonalised momentum and all "
+        "else by AdamW.",
+    )
+    learning_rate: float = Field(6e-3, gt=0, description="Highest learning rate.")
+    weight_decay: float = Field(1e-4, ge=0, description="Decoupled weight decay.")
     warmup: float = Field(
         0.05, ge=0, le=1, description="Share of the updates in which the learning rate rises."
     )

@@ -16,6 +16,7 @@ from ..diversity.html import facts
 from .checkpoints import damage_told, load_state, save_state
 from .configuration import TrainingConfig, learning_rate
 from .fingerprint import Fingerprint
+from .optimizer import Descent, StepState
 from .potentials import Potential
 from .profiling import stage
 
@@ -84,14 +85,13 @@ class TrainingState:
     ) -> None:
         self.potential, self.config = potential, config
         self.average = copy.deepcopy(potential).requires_grad_(False)
-        # All weights are views of one tensor: clipping, AdamW and mean are one operation each.
-        self.parameters, self.weights = _flattened(potential, frozen)
-        _, self.mean = _flattened(self.average, frozen)
+        self._descent = Descent(potential, config, frozen)
+        # All weights are views of one tensor: of an update few operations are left.
+        self.parameters, self.weights = _flattened(potential, self._descent)
+        _, self.mean = _flattened(self.average, self._descent)
         for name in frozen:
             potential.get_parameter(name).requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(
-            [self.weights], lr=0.0, weight_decay=config.weight_decay, fused=True
-        )
+        self.first, self.second = torch.zeros_like(self.mean), torch.zeros_like(self.mean)
         self.update = 0
         self.losses = np.zeros(config.n_updates)
         self.validation: list[tuple[int, float]] = []
@@ -107,32 +107,20 @@ class TrainingState:
             gradients = torch.autograd.grad(loss, self.parameters, materialize_grads=True)
             return torch.cat([gradient.flatten() for gradient in gradients])
 
+    @property
+    def tensors(self) -> StepState:
+        """Return the tensors that an update changes, to be changed in place."""
+        return StepState(self.weights.detach(), self.mean, self.first, self.second)
+
     def apply(self, gradient: Tensor) -> None:
         """Make one update by a gradient, which is changed."""
         with stage("optimizer and mean"):
-            norm = torch.linalg.vector_norm(gradient)
-            gradient *= (self.config.clip / (norm + 1e-12)).clamp(max=1.0)
-            self.weights.grad = gradient
-            self.optimizer.param_groups[0]["lr"] = learning_rate(self.config, self.update)
-            self.optimizer.step()
-            # Early on the mean of all weights so far, or it would remember the initial ones.
-            kept = min(self.config.ema_decay, (1 + self.update) / (10 + self.update))
-            self.mean.lerp_(self.weights.detach(), 1.0 - kept)
+            self._descent.change(self.tensors, gradient, self.update)
             self.update += 1
-
-    def moments(self) -> dict[str, Tensor]:
-        """Return the optimizer's `step`, `exp_avg` and `exp_avg_sq`, zeros before any update."""
-        found = self.optimizer.state[self.weights]
-        if not found:
-            found["step"] = torch.zeros((), device=self.weights.device)
-            found["exp_avg"] = torch.zeros_like(self.mean)
-            found["exp_avg_sq"] = torch.zeros_like(self.mean)
-        return dict(found)
 
     def save(self, directory: Path, fingerprint: Fingerprint) -> None:
         """Write a checkpoint; the fingerprint names the fit that it belongs to."""
-        tensors = {"weights": self.weights, "mean": self.mean}
-        tensors |= {f"adam.{k}": v for k, v in self.moments().items()}
+        tensors = self.tensors._asdict()
         tensors["losses"] = torch.from_numpy(self.losses[: self.update])
         if self.best is not None:
             tensors["best"] = self.best
@@ -161,10 +149,8 @@ class TrainingState:
         tensors, facts = found
         fingerprint.check(directory, facts)
         with damage_told(directory), torch.no_grad():
-            self.weights.copy_(tensors["weights"])
-            self.mean.copy_(tensors["mean"])
-            for key, mine in self.moments().items():
-                mine.copy_(tensors[f"adam.{key}"])
+            for name, mine in self.tensors._asdict().items():
+                mine.copy_(tensors[name])
             self.best = tensors["best"].to(self.weights.device) if "best" in tensors else None
             self.update = len(tensors["losses"])
             self.losses[: self.update] = tensors["losses"].numpy()
@@ -220,12 +206,10 @@ def training_history(
     return history
 
 
-def _flattened(potential: Potential, frozen: Collection[str]) -> tuple[list[nn.Parameter], Tensor]:
-    """Make all parameters but the frozen ones views of one tensor, in their order."""
-    parameters = [p for name, p in potential.named_parameters() if name not in frozen]
-    flat = torch.cat([p.detach().flatten() for p in parameters])
-    begin = 0
-    for p in parameters:
-        p.data = flat[begin : begin + p.numel()].view_as(p)
-        begin += p.numel()
+def _flattened(potential: Potential, descent: Descent) -> tuple[list[nn.Parameter], Tensor]:
+    """Make the moving parameters views of one tensor."""
+    flat, parameters = descent.flat(potential), []
+    for name, view in descent.named(flat).items():
+        parameters.append(potential.get_parameter(name))
+        parameters[-1].data = view
     return parameters, flat.requires_grad_(parameters[0].requires_grad)

@@ -12,12 +12,13 @@ import torch
 from breadth.diversity.errors import BreadthError, ConfigurationError, DataError
 from breadth.training import POTENTIALS, TrainingConfig, fit, predict
 from breadth.training.batches import FrameStore
+from breadth.training.optimizer import StepState, rates
 from breadth.training.preparing import prepare
 from breadth.training.stacks import Member, fit_stack
 from breadth.training.stacks.memory import MOST, stack_size, update_bytes
 from breadth.training.stacks.state import StackState, StackTensors
 from breadth.training.stacks.updates import StackFrames, StackUpdates, stacked_step
-from breadth.training.updates.step import StepState, pure_step, rates, rest_of
+from breadth.training.updates.step import pure_step, rest_of
 
 SMALL = {"name": "painn", "n_features": 8, "n_layers": 2, "n_basis": 4, "cutoff": 8.0}
 SMALLEST = {**SMALL, "n_layers": 1}

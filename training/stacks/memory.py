@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import weakref
 from collections.abc import Mapping
 from typing import Any
@@ -14,8 +16,9 @@ from torch.utils._pytree import tree_leaves
 from ...diversity.errors import ConfigurationError
 from ..batches import DENSE_ATOMS, Batch, Targets
 from ..configuration import TrainingConfig
+from ..optimizer import Descent, StepState, rates
 from ..potentials import build_potential
-from ..updates.step import StepState, pure_step, rates, rest_of
+from ..updates.step import pure_step, rest_of
 
 #: Share of a device's memory for what `update_bytes` counts: allocators take up to 2.6 times that.
 SHARE = 0.3
@@ -68,7 +71,8 @@ def update_bytes(potential: Mapping[str, Any], *, batch_size: int, n_atoms: int)
     n_atoms : int
         Atoms of each, padding included, all pairs taken.
     """
-    one, two = (_counted(potential, n, n_atoms) for n in (1, 2))
+    written = json.dumps(dict(potential), sort_keys=True)
+    one, two = (_counted(written, n, n_atoms) for n in (1, 2))
     return one + (batch_size - 1) * max(0, two - one)
 
 
@@ -79,12 +83,13 @@ def stack_size(
     n_atoms: int,
     device: torch.device | str,
     memory: int | None = None,
+    workers: int = 1,
 ) -> int:
     """Return how many models to train at once where nobody says.
 
     On a CPU it is one: a model in a stack takes as long as alone there. On CUDA, where small
-    operations wait for each other, it is as many as fit into `SHARE` of the memory, `MOST` at
-    most. Nothing but the arguments decides it.
+    operations wait for each other, it is as many as fit into `SHARE` of a worker's part of the
+    memory, `MOST` at most. Nothing but the arguments decides it.
 
     Parameters
     ----------
@@ -97,7 +102,9 @@ def stack_size(
     device : torch.device or str
         Its kind counts.
     memory : int, optional
-        Bytes of the device, which CUDA must have.
+        Bytes that are free on the device, by :func:`free_memory`; CUDA must have them.
+    workers : int
+        Processes that share the device, each with a stack of its own.
 
     Examples
     --------
@@ -109,13 +116,20 @@ def stack_size(
     if memory is None:
         raise ConfigurationError(f"The memory of the device {device} is not known: give it.")
     each = update_bytes(potential, batch_size=batch_size, n_atoms=n_atoms)
-    return max(1, min(MOST, int(SHARE * memory / each)))
+    return max(1, min(MOST, int(SHARE * memory / workers / each)))
 
 
-def _counted(potential: Mapping[str, Any], n: int, n_atoms: int) -> int:
+def free_memory(device: torch.device | str) -> int:
+    """Return the bytes of a CUDA device that no process has taken."""
+    free: int = torch.cuda.mem_get_info(device)[0]
+    return free
+
+
+@functools.cache
+def _counted(potential: str, n: int, n_atoms: int) -> int:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = build_potential(**potential).requires_grad_(False)
+        model = build_potential(**json.loads(potential)).requires_grad_(False)
         positions = 3.0 * torch.randn(n, n_atoms, 3)
     there = torch.ones(n, dtype=torch.bool)
     batch = Batch(
@@ -135,7 +149,7 @@ def _counted(potential: Mapping[str, Any], n: int, n_atoms: int) -> int:
         molecule=torch.arange(n),
     )
     config = TrainingConfig(device="cpu")
-    weights = torch.cat([p.flatten() for p in model.parameters()])
+    weights = Descent(model, config).flat(model)
     state = StepState(weights, weights.clone(), *torch.zeros(2, len(weights)).unbind())
     step, rest, now = pure_step(model, model.levels[0], config), rest_of(model), rates(config, 0)
     with _Alive() as alive:

@@ -14,6 +14,7 @@ from ..checkpoints import damage_told, load_state, save_state
 from ..configuration import TrainingConfig
 from ..divergence import divergence
 from ..fingerprint import Fingerprint
+from ..optimizer import Descent
 from ..potentials import Potential
 from ..state import FitResult, age_of_best, training_history
 
@@ -24,7 +25,7 @@ class StackTensors(NamedTuple):
     Attributes
     ----------
     weights, mean, first, second : Tensor, shape (K, n)
-        As :class:`~breadth.training.updates.step.StepState` has them for one.
+        As :class:`~breadth.training.optimizer.StepState` has them for one.
     moving : Tensor of bool, shape (K,)
         Which are trained still: neither diverged nor stopped early.
     done : Tensor of int64, shape (K,)
@@ -55,13 +56,10 @@ class StackState:
         self, potentials: Sequence[Potential], config: TrainingConfig, frozen: Collection[str] = ()
     ) -> None:
         self.potentials, self.config, self.frozen = potentials, config, frozen
-        self._names = [n for n, _ in potentials[0].named_parameters() if n not in frozen]
+        self._descent = Descent(potentials[0], config, frozen)
         for potential in potentials:
             potential.requires_grad_(False)
-        weights = torch.stack([
-            torch.cat([p.get_parameter(name).flatten() for name in self._names])
-            for p in potentials
-        ])  # fmt: skip
+        weights = torch.stack([self._descent.flat(potential) for potential in potentials])
         count, device = len(potentials), weights.device
         self.state = StackTensors(
             weights,
@@ -167,10 +165,7 @@ class StackState:
         return tuple(results), faults
 
     def _with(self, member: int, weights: Tensor) -> Potential:
-        potential, begin = self.potentials[member], 0
-        for name in self._names:
-            parameter = potential.get_parameter(name)
-            part = weights[begin : begin + parameter.numel()]
-            parameter.copy_(part.view_as(parameter))
-            begin += parameter.numel()
+        potential = self.potentials[member]
+        for name, part in self._descent.named(weights).items():
+            potential.get_parameter(name).copy_(part)
         return potential

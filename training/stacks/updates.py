@@ -12,10 +12,12 @@ from torch import Tensor
 
 from ...diversity.conformers import ConformerSet
 from ..batches import Batch, FrameStore, Targets
+from ..optimizer import Rates, StepState, rates
 from ..preparing import Prepared
+from ..profiling import stage
 from ..updates.compilation import GraphUpdates
 from ..updates.eager import LOOK
-from ..updates.step import Rates, Step, StepState, pure_step, rates, rest_of
+from ..updates.step import Step, pure_step, rest_of
 from .state import StackState, StackTensors
 
 
@@ -42,9 +44,10 @@ def stacked_step(step: Step) -> Callable[..., tuple[StackTensors, Tensor]]:
     ) -> tuple[StackTensors, Tensor]:
         before = StepState(*state[:4])
         after, loss = step(before, rest, Batch(**batch, periodic=False), Targets(**targets), now)
-        sound = loss.isfinite() & after.weights.isfinite().all() & after.mean.isfinite().all()
-        moving = state.moving & sound
-        kept = StepState(*(torch.where(moving, *x) for x in zip(after, before, strict=True)))
+        with stage("optimizer and mean"):
+            sound = loss.isfinite() & after.weights.isfinite().all() & after.mean.isfinite().all()
+            moving = state.moving & sound
+            kept = StepState(*(torch.where(moving, *x) for x in zip(after, before, strict=True)))
         return StackTensors(**kept._asdict(), moving=moving, done=state.done + moving), loss
 
     mapped = torch.func.vmap(one, in_dims=(0, 0, 0, 0, None))
@@ -101,6 +104,10 @@ class StackFrames:
         """Return the frames of an update, those of the first member first, shape (K·B,)."""
         return np.concatenate([place[order.batch(update)] for place, order in self._members])
 
+    def atoms(self, updates: range) -> int:
+        """Return the atoms that all members learn from in some updates, padding not counted."""
+        return sum(int(self.store.counts[self.batch(u)].sum()) for u in updates)
+
 
 class StackUpdates:
     """Makes updates of all members, one operation after another.
@@ -121,9 +128,12 @@ class StackUpdates:
         """Make all updates before one, counted from 0, and note their losses on the device."""
         run = self.run
         for u in range(run.update, until):
-            batch, targets = self.frames.store.labelled(self.frames.batch(u))
-            now = rates(run.config, u, run.state.weights.device)
-            run.state, run.losses[u] = self._step(run.state, self._rest, batch, targets, now)
+            with stage("batch assembly"):
+                batch, targets = self.frames.store.labelled(self.frames.batch(u))
+                now = rates(run.config, u, run.state.weights.device)
+            # Of it, what is neither forward, forces, loss nor optimizer, which are stages within.
+            with stage("double backward"):
+                run.state, run.losses[u] = self._step(run.state, self._rest, batch, targets, now)
             run.update += 1
 
 

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from ..batches import Batch, Targets
 from ..configuration import TrainingConfig
+from ..optimizer import Descent, StepState, rates
 from ..potentials import Potential, energy_and_forces
 from ..stacks.state import StackTensors
 from ..stacks.updates import stacked_step
 from ..updates.compilation import one_graph
-from ..updates.step import StepState, pure_step, rates, rest_of
+from ..updates.step import pure_step, rest_of
 from .structures import make_batch, random_structure
 
 
@@ -86,9 +87,9 @@ class FormsContract(ABC):
         sizes = ((7, 5), (4, 6))
         config = TrainingConfig(learning_rate=1e-3, weight_decay=0.1, ema_decay=0.5, device="cpu")
         step = pure_step(potentials[0], "default", config)
-        states = [_first_state(potential) for potential in potentials]
+        states = [_first_state(potential, config) for potential in potentials]
         # A member that does not move stays as it is, whatever the others do.
-        still = _first_state(self.make(2))
+        still = _first_state(self.make(2), config)
         parts = [torch.stack(own) for own in zip(*states, still, strict=True)]
         moving = torch.tensor([True, True, False])
         stack = StackTensors(*parts, moving, torch.zeros(3, dtype=torch.int64))  # type: ignore[call-arg]
@@ -105,7 +106,7 @@ class FormsContract(ABC):
                 states[row], loss = step(state, rest_of(potentials[row]), batch, targets, now)
                 torch.testing.assert_close(losses[row], loss, rtol=1e-10, atol=0)
         for row, (state, potential) in enumerate(zip(states, potentials, strict=True)):
-            assert not torch.equal(state.weights, _first_state(potential).weights)
+            assert not torch.equal(state.weights, _first_state(potential, config).weights)
             for mine, alone in zip(stack, state, strict=False):
                 torch.testing.assert_close(mine[row], alone, rtol=0, atol=1e-8)
         for mine, before in zip(stack, still, strict=False):
@@ -118,8 +119,8 @@ class FormsContract(ABC):
         step = pure_step(potential, "default", config)
         batch = make_batch([random_structure(n, seed=n) for n in (7, 4)])
         given = (rest_of(potential), batch, _targets(batch), rates(config, 0))
-        captured = one_graph(step, "eager")(_first_state(potential), *given)
-        plain = step(_first_state(potential), *given)
+        captured = one_graph(step, "eager")(_first_state(potential, config), *given)
+        plain = step(_first_state(potential, config), *given)
         torch.testing.assert_close(captured, plain, rtol=1e-9, atol=1e-9)
 
 
@@ -127,8 +128,8 @@ def _tensors(potential: Potential) -> list[tuple[str, Tensor]]:
     return [*potential.named_parameters(), *potential.named_buffers()]
 
 
-def _first_state(potential: Potential) -> StepState:
-    weights = torch.cat([p.detach().flatten() for p in potential.parameters()])
+def _first_state(potential: Potential, config: TrainingConfig) -> StepState:
+    weights = Descent(potential, config).flat(potential)
     return StepState(weights, weights.clone(), *torch.zeros(2, len(weights)).to(weights).unbind())
 
 

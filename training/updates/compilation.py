@@ -25,13 +25,14 @@ from torch import Tensor
 
 from ..batches import FrameStore
 from ..configuration import TrainingConfig
+from ..optimizer import Rates, rates
 from ..profiling import stage
 from ..splitting import out_of_memory
 from ..state import TrainingState
 from ..tasks import Task
 from .eager import LOOK
 from .forms import batch_shapes
-from .step import Rates, StepState, pure_step, rates, rest_of
+from .step import pure_step, rest_of
 
 #: Of `torch.compile`. Others, which compile nothing, are for tests of what can be captured.
 BACKEND = "inductor"
@@ -278,8 +279,6 @@ class CompiledUpdates(GraphUpdates):
         *,
         backend: str | None = None,
     ) -> None:
-        moments = run.moments()
-        self._count = moments["step"]
         step = pure_step(
             run.potential,
             task.level,
@@ -292,17 +291,11 @@ class CompiledUpdates(GraphUpdates):
             task.store,
             task.order,
             step=step,
-            state=StepState(
-                run.weights.detach(), run.mean, moments["exp_avg"], moments["exp_avg_sq"]
-            ),
+            state=run.tensors,
             rest=rest_of(run.potential, frozen),
             shapes=batch_shapes(task.store.counts),
             backend=backend,
         )
-
-    def _once(self, shape: int) -> None:
-        super()._once(shape)
-        self._count += 1
 
 
 def _first_line(error: BaseException) -> str:
