@@ -36,7 +36,12 @@ N_MODELS, N_TEST = 20, 100
 POTENTIAL = {"name": "painn", **SIZE}
 #: Without the running mean of the weights, which the peer has not and which lags at first.
 CONFIG = TrainingConfig(
-    n_updates=40, batch_size=32, learning_rate=1e-3, ema_decay=0.0, device="cpu"
+    optimizer="adamw",
+    n_updates=40,
+    batch_size=32,
+    learning_rate=1e-3,
+    ema_decay=0.0,
+    device="cpu",
 )
 
 

@@ -91,7 +91,9 @@ def measured(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | 
 
 def asked(**others: Any) -> dict[str, Any]:
     """Return the options of a call."""
-    config = TrainingConfig(batch_size=32, learning_rate=1e-3).model_dump(exclude={"n_updates"})
+    config = TrainingConfig(optimizer="adamw", batch_size=32, learning_rate=1e-3).model_dump(
+        exclude={"n_updates"}
+    )
     found = {**config, **SIZE, "molecule": "aspirin", "n_test": N_TEST, "n_inference": 0, **others}
     if found["device"] == "cuda":
         found["compile"] = "always"  # as a fit is that is long enough
@@ -157,7 +159,7 @@ def floor(device: str) -> None:
     """
     data = frames("aspirin")
     (level,) = data.levels
-    config = TrainingConfig(batch_size=32)
+    config = TrainingConfig(optimizer="adamw", batch_size=32)
     potential = build_potential("painn", levels=[level], **SIZE).to(device)
     batch, targets = FrameStore(data, np.arange(32), level=level, device=device).labelled(
         np.arange(32)

@@ -26,9 +26,9 @@ class TrainingConfig(BaseModel):
     n_updates: int = Field(8000, ge=1, description="Gradient updates; not epochs.")
     batch_size: int = Field(16, ge=1, description="Structures per update.")
     optimizer: Literal["adamw", "muon"] = Field(
-        "adamw",
-        description="'adamw', or 'muon': weight matrices move by orthogonalised momentum and all "
-        "else by AdamW.",
+        "muon",
+        description="'muon' moves weight matrices by orthogonalised momentum and all else by "
+        "AdamW; 'adamw' moves everything by it.",
     )
     learning_rate: float = Field(6e-3, gt=0, description="Highest learning rate.")
     weight_decay: float = Field(1e-4, ge=0, description="Decoupled weight decay.")

@@ -58,7 +58,11 @@ def main() -> int:
     }
     for cutoffs in RANGES:
         config = TrainingConfig(
-            n_updates=800, random_cutoff=cutoffs, relative_energies=True, device="cpu"
+            optimizer="adamw",
+            n_updates=800,
+            random_cutoff=cutoffs,
+            relative_energies=True,
+            device="cpu",
         )
         found = np.zeros((SEEDS, len(tests), len(RADII)))
         refined = np.zeros((SEEDS, len(FORMS), 2))

@@ -74,7 +74,12 @@ def question(seed: int, temperature: float, *, pilot: bool) -> TradeoffConfigura
         "fixed_molecules": None,
         "grid": PILOT if pilot else None,
         "potential": {"name": "factorised_painn", "n_features": 32, "n_layers": 1, "cutoff": 4.0},
-        "training": {"n_updates": 400, "batch_size": 8, "learning_rate": 0.006},
+        "training": {
+            "optimizer": "adamw",
+            "n_updates": 400,
+            "batch_size": 8,
+            "learning_rate": 0.006,
+        },
         "n_monitor": 1,
     }
     return TradeoffConfiguration.model_validate(content)

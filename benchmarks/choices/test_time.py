@@ -35,7 +35,12 @@ from breadth.training.refinement import TestTimeConfig, adapt, prior_loss
 RMD17 = Path(__file__).resolve().parents[2] / "../shared/data/rmd17"
 POTENTIAL = {"name": "factorised_painn", "n_features": 48, "n_layers": 2, "cutoff": 4.0}
 TRAINING = TrainingConfig(
-    n_updates=1500, batch_size=8, relative_energies=True, device="cpu", checkpoint_every=500
+    optimizer="adamw",
+    n_updates=1500,
+    batch_size=8,
+    relative_energies=True,
+    device="cpu",
+    checkpoint_every=500,
 )
 #: What is tried, every value with every other; the command line replaces them. A margin of 0 is
 #: none: all steps are made.

@@ -20,9 +20,14 @@ from ..trainer import Progress, fit
 from .freezing import late, representation
 
 #: A tenth of the rate of training from scratch, and few updates: a handful of structures is
-#: learnt soon, and what the potential knew is to stay.
+#: learnt soon, and what the potential knew is to stay. The rates were chosen for AdamW.
 FINE_TUNING = TrainingConfig(
-    n_updates=300, learning_rate=6e-4, ema_decay=0.98, relative_energies=True, warmup=0.1
+    n_updates=300,
+    optimizer="adamw",
+    learning_rate=6e-4,
+    ema_decay=0.98,
+    relative_energies=True,
+    warmup=0.1,
 )
 
 #: Of universal potentials, by a sweep on molecules that no test of ours uses: see
