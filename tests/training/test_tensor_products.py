@@ -1,9 +1,10 @@
 """Tensors as nine numbers: against 3 × 3 matrices, and both derivatives."""
 
 import numpy as np
+import pytest
 import torch
 
-from breadth.training.potentials.tensor_products import BASIS, Tensors, fast_product
+from breadth.training.potentials.tensor_products import BASIS, SHARE, Tensors, fast_product
 
 
 def values(seed: int) -> torch.Tensor:
@@ -32,6 +33,24 @@ def test_fast_products_and_their_derivatives():
     x, y = values(0), values(1)
     assert torch.autograd.gradcheck(fast_product, (x, y), fast_mode=True)
     assert torch.autograd.gradgradcheck(fast_product, (x, y), fast_mode=True)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 5])
+def test_threads_change_no_bit(threads):
+    rng = np.random.default_rng(0)
+    x, y = torch.tensor(rng.normal(size=(2, 9, 131, 77)).astype(np.float32))  # none divides these
+    assert x.numel() // SHARE >= 5, "nothing is shared"
+    before = torch.get_num_threads()
+    try:
+        found = []
+        for n in (1, threads):
+            torch.set_num_threads(n)
+            found.append(fast_product(x, y))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*found)
+    a, b = matrices(x.double()), matrices(y.double())
+    torch.testing.assert_close(matrices(found[0].double()), a @ b + b @ a, rtol=1e-5, atol=1e-4)
 
 
 def test_vectors_turn_with_the_basis():

@@ -20,8 +20,12 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from .threads import share
+
 #: Numbers in each part.
 SIZES = (1, 3, 5)
+#: Fewest numbers of a tensor's product that are worth a thread.
+SHARE = 2**14
 
 
 def _basis() -> np.ndarray:
@@ -113,12 +117,14 @@ def _terms(order: tuple[int, int, int], dtype: np.dtype) -> tuple[np.ndarray, np
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def _multiply(abc, k, x, y, out):  # type: ignore[no-untyped-def]
+def _multiply(abc, k, begin, end, x, y, out):  # type: ignore[no-untyped-def]
     for i in range(x.shape[1]):
-        for t in range(len(k)):
-            a, b, c, weight = abc[t, 0], abc[t, 1], abc[t, 2], k[t]
-            for f in range(x.shape[2]):
-                out[c, i, f] += weight * x[a, i, f] * y[b, i, f]
+        # As bounds of the loop they would cost 6 %: i might be negative then, and be wrapped.
+        if begin <= i < end:
+            for t in range(len(k)):
+                a, b, c, weight = abc[t, 0], abc[t, 1], abc[t, 2], k[t]
+                for f in range(x.shape[2]):
+                    out[c, i, f] += weight * x[a, i, f] * y[b, i, f]
 
 
 class _Product(Function):
@@ -131,7 +137,14 @@ class _Product(Function):
         x, y = x.detach().contiguous(), y.detach().contiguous()
         out = torch.zeros_like(x)
         abc, k = _terms(order, x.numpy().dtype)
-        _multiply(abc, k, x.numpy(), y.numpy(), out.numpy())
+        arrays = x.numpy(), y.numpy(), out.numpy()
+        # Atoms by themselves: bits do not depend on the number of threads.
+        n, threads = x.shape[1], min(torch.get_num_threads(), x.numel() // SHARE)
+        if threads < 2:
+            _multiply(abc, k, 0, n, *arrays)
+        else:
+            bounds = [n * i // threads for i in range(threads + 1)]
+            share(lambda begin, end: _multiply(abc, k, begin, end, *arrays), bounds)
         return out
 
     @staticmethod
