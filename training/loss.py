@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 from .batches import Batch, FrameStore, Targets
 from .potentials import Potential, energy_and_forces
 from .potentials.base import reference_sum
+from .profiling import stage
 from .splitting import Parts
 
 #: Below this error, in units of σ, the loss is a parabola: its gradient fades with the error.
@@ -76,17 +77,18 @@ def batch_loss(
         differentiable=differentiable,
         references=False,
     )
-    return loss_of(
-        energies,
-        forces,
-        potential,
-        batch,
-        targets,
-        level,
-        config,
-        conformational=conformational,
-        parameters=parameters,
-    )
+    with stage("loss"):
+        return loss_of(
+            energies,
+            forces,
+            potential,
+            batch,
+            targets,
+            level,
+            config,
+            conformational=conformational,
+            parameters=parameters,
+        )
 
 
 def loss_of(

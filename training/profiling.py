@@ -48,7 +48,10 @@ def stage(name: str) -> AbstractContextManager[None]:
     """Count the time inside as a stage of the profile that is being taken, if there is one.
 
     A stage within a stage counts for the inner one alone, except in validation and the like.
+    Within what is being compiled there is none: a graph knows no clock.
     """
+    if torch.compiler.is_compiling():
+        return nullcontext()
     return _NOTHING if _active is None else _Stage(_active, name)
 
 
@@ -77,6 +80,7 @@ class Profile:
     seconds, entries : mapping of str
         By stage.
     updates : int
+        Of single models: one of a stack of K counts K times.
     atoms : int
         Learnt from, structures counted each time, padding not.
     form : str
@@ -136,6 +140,11 @@ class Profile:
         self.updates += len(updates)
         for _, task in tasks:
             self.atoms += sum(int(task.store.counts[task.order.batch(u)].sum()) for u in updates)
+
+    def count_stack(self, atoms: int, updates: int) -> None:
+        """Count updates of members of a stack, and the atoms that all of them learnt from."""
+        self.updates += updates
+        self.atoms += atoms
 
     def overhead(self) -> float:
         """Return about how many seconds of all went into reading the clock."""

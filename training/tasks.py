@@ -186,17 +186,16 @@ class Task:
         """Return the loss of an update's batch, with its graph."""
         with stage("batch assembly"):
             batch, targets = self.store.labelled(self.order.batch(update))
-        with stage("loss"):
-            return batch_loss(
-                potential,
-                batch,
-                targets,
-                self.level,
-                self.config,
-                differentiable=True,
-                conformational=self.conformational,
-                cutoff=cutoff,
-            )
+        return batch_loss(
+            potential,
+            batch,
+            targets,
+            self.level,
+            self.config,
+            differentiable=True,
+            conformational=self.conformational,
+            cutoff=cutoff,
+        )
 
     def mean_loss(self, potential: Potential, at_once: int = 64) -> float:
         """Return the loss of all conformers, computed for so many at once."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from breadth.training import TrainingConfig, fit
+from breadth.training import Member, TrainingConfig, fit, fit_stack
 from breadth.training.profiling import STAGES, UPDATE_STAGES, Profile, stage
 from breadth.training.updates import compilation
 
@@ -64,6 +64,46 @@ def test_a_compiled_update_is_one_stage(toy, monkeypatch):
     assert told["stages"]["compilation"]["seconds"] > 0
     assert "forward" not in told["stages"]
     assert told["updates"] == 20
+
+
+def run_stack(data, profile, config=QUICK, **options):
+    members = [Member(np.arange(8), seed, np.arange(8, 12)) for seed in range(3)]
+    return fit_stack(
+        SMALL, data, members, level="springs", config=config, profile=profile, **options
+    )
+
+
+def test_a_stack_has_the_stages_of_a_single_fit(toy, tmp_path):
+    profile = Profile()
+    start = time.perf_counter()
+    found = run_stack(
+        toy, profile, directory=tmp_path, monitor=lambda k, u, p: {"x": 1.0}, monitor_at=[20]
+    )
+    taken = time.perf_counter() - start
+    told = profile.summary()
+    assert 0.9 * taken < told["seconds"] <= taken
+    for name in (*UPDATE_STAGES[:-1], "preparation", "validation", "monitor", "checkpoints"):
+        assert told["stages"][name]["seconds"] > 0, name
+    # An update of three models is three; the forward pass of all is one.
+    assert (told["updates"], profile.atoms) == (3 * 20, 3 * 20 * 4 * 3)
+    for name in ("batch assembly", "forward", "forces", "loss", "double backward"):
+        assert profile.entries[name] == 20, name
+    assert told["form"].startswith("3 models at once, eager:")
+    plain = run_stack(toy, None)
+    for one, other in zip(found.results, plain.results, strict=True):
+        pairs = zip(one.potential.parameters(), other.potential.parameters(), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_compiled_update_of_a_stack_is_one_stage(toy, monkeypatch):
+    monkeypatch.setattr(compilation, "BACKEND", "eager")
+    profile = Profile()
+    run_stack(toy, profile, QUICK.model_copy(update={"compile": "always"}))
+    told = profile.summary()
+    assert told["form"] == "3 models at once, compiled: asked for"
+    assert told["stages"]["compiled updates"]["seconds"] > 0
+    assert "forward" not in told["stages"]
+    assert told["updates"] == 60
 
 
 def test_the_form_is_the_one_that_was_taken(toy):

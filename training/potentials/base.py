@@ -276,10 +276,12 @@ def energy_and_forces(
     if parameters is not None:
 
         def total(x: Tensor) -> tuple[Tensor, Tensor]:
-            e = _residual(potential, parameters, batch.with_positions(x), cutoff, level)
+            with stage("forward"):
+                e = _residual(potential, parameters, batch.with_positions(x), cutoff, level)
             return e.sum(), e
 
-        gradient, energies = torch.func.grad(total, has_aux=True)(batch.positions)
+        with stage("forces"):
+            gradient, energies = torch.func.grad(total, has_aux=True)(batch.positions)
     else:
         with torch.enable_grad():
             x = batch.positions.detach().requires_grad_()

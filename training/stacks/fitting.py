@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from ..fingerprint import Fingerprint
 from ..order import canonical
 from ..potentials import Potential
 from ..preparing import Prepared, prepare
+from ..profiling import Profile, stage
 from ..splitting import out_of_memory
 from ..state import FitResult
 from ..trainer import Progress
@@ -79,6 +81,7 @@ def fit_stack(
     monitor_at: Iterable[int] = (),
     progress: Progress | None = None,
     tell: Tell | None = None,
+    profile: Profile | None = None,
 ) -> StackResult:
     """Fit models of equal shape as one batched computation.
 
@@ -115,6 +118,8 @@ def fit_stack(
     tell : callable, optional
         Called with messages in words, such as that compilation was asked for and is not to be
         had. By default they are warnings.
+    profile : Profile, optional
+        Takes where the time goes, by the stages of a single fit.
 
     Returns
     -------
@@ -138,74 +143,95 @@ def fit_stack(
     reason = why_not_stacked(data, rows, config)
     if reason is not None:
         raise DataError(f"These models cannot be trained as a stack: {reason}")
-    ready = [
-        prepare(
-            potential,
-            data,
-            level=level,
-            train=member.train,
-            validation=member.validation,
-            config=config,
-            seed=member.seed,
-        )
-        for member in members
-    ]
-    run = StackState([r.potential for r in ready], config, ready[0].frozen)
-    frames = StackFrames(data, level, rows, ready, device)
-    folder, fingerprint = None if directory is None else Path(directory), _fingerprint(ready)
-    held = [r.held for r in ready]
-    del ready  # and with it each member's frames on the device, which `frames` holds once
-    if folder is not None:
-        run.load(folder, fingerprint)
-    calls = sorted(set(monitor_at)) if monitor is not None else []
-    last = config.n_updates
-    updates = None
-    while run.update < last and not run.finished:
-        begin = run.update
-        try:
-            updates = updates or _updates(run, frames, level, tell or _warn)
-            stops = [last, begin + updates.look, *(c for c in calls if c > begin)]
-            if any(task is not None for task in held):
-                stops.append(begin - begin % config.validate_every + config.validate_every)
-            if folder is not None:
-                stops.append(begin - begin % config.checkpoint_every + config.checkpoint_every)
-            updates.advance(min(stops))
-        except (RuntimeError, MemoryError, DoesNotFitError) as error:
-            if not isinstance(error, DoesNotFitError) and not out_of_memory(error):
-                raise
-            raise BreadthError(
-                f"{len(members)} models at once do not fit in memory. Ask for a smaller stack; a "
-                "study needs another folder then, since stacks are part of its plan."
-            ) from error
-        u, moving = run.update, run.members_moving()
-        for k in moving:
-            task = held[k]
-            if task is not None and (u % config.validate_every == 0 or u == last):
-                run.validate(k, task.mean_loss(run.average(k)))
-            if monitor is not None and u in calls:
-                found = monitor(k, u, run.average(k))
-                run.monitored[k].append((u, {name: float(x) for name, x in found.items()}))
-        run.finished = not run.members_moving()
-        if progress is not None:
-            for i, loss in enumerate(run.mean_losses(begin, moving)):
-                progress(begin + i + 1, last, loss)
-        if folder is not None and (u % config.checkpoint_every == 0 or u == last or run.finished):
-            run.save(folder, fingerprint)
+    with profile or nullcontext():
+        with stage("preparation"):
+            ready = [
+                prepare(
+                    potential,
+                    data,
+                    level=level,
+                    train=member.train,
+                    validation=member.validation,
+                    config=config,
+                    seed=member.seed,
+                )
+                for member in members
+            ]
+            run = StackState([r.potential for r in ready], config, ready[0].frozen)
+            frames = StackFrames(data, level, rows, ready, device)
+            fingerprint = _fingerprint(ready)
+            held = [r.held for r in ready]
+            del ready  # and with it each member's frames on the device, which `frames` holds once
+        if profile is not None:
+            profile.device = run.state.weights.device
+        folder = None if directory is None else Path(directory)
+        if folder is not None:
+            with stage("checkpoints"):
+                run.load(folder, fingerprint)
+        calls = sorted(set(monitor_at)) if monitor is not None else []
+        last = config.n_updates
+        updates = None
+        while run.update < last and not run.finished:
+            begin = run.update
+            try:
+                updates = updates or _updates(run, frames, level, tell or _warn, profile)
+                stops = [last, begin + updates.look, *(c for c in calls if c > begin)]
+                if any(task is not None for task in held):
+                    stops.append(begin - begin % config.validate_every + config.validate_every)
+                if folder is not None:
+                    stops.append(begin - begin % config.checkpoint_every + config.checkpoint_every)
+                updates.advance(min(stops))
+            except (RuntimeError, MemoryError, DoesNotFitError) as error:
+                if not isinstance(error, DoesNotFitError) and not out_of_memory(error):
+                    raise
+                raise BreadthError(
+                    f"{len(members)} models at once do not fit in memory. Ask for a smaller stack; "
+                    "a study or a committee needs another folder then, since stacks are part of "
+                    "its plan."
+                ) from error
+            u, moving = run.update, run.members_moving()
+            if profile is not None:
+                made = range(begin, u)
+                profile.count_stack(frames.atoms(made), len(members) * len(made))
+            for k in moving:
+                task = held[k]
+                if task is not None and (u % config.validate_every == 0 or u == last):
+                    with stage("validation"):
+                        run.validate(k, task.mean_loss(run.average(k)))
+                if monitor is not None and u in calls:
+                    with stage("monitor"):
+                        found = monitor(k, u, run.average(k))
+                    run.monitored[k].append((u, {name: float(x) for name, x in found.items()}))
+            run.finished = not run.members_moving()
+            if progress is not None:
+                for i, loss in enumerate(run.mean_losses(begin, moving)):
+                    progress(begin + i + 1, last, loss)
+            if folder is not None and (
+                u % config.checkpoint_every == 0 or u == last or run.finished
+            ):
+                with stage("checkpoints"):
+                    run.save(folder, fingerprint)
     return StackResult(*run.result())
 
 
 def _updates(
-    run: StackState, frames: StackFrames, level: str, tell: Tell
+    run: StackState, frames: StackFrames, level: str, tell: Tell, profile: Profile | None
 ) -> StackUpdates | CompiledStack:
     """Return what makes the updates: compiled where that pays back, as for a single fit."""
     counts, hyper = frames.store.counts, run.potentials[0].hyper
     device = run.state.weights.device.type
-    if choose(run.config, hyper, counts[counts == counts.max()], device).compiled:
+    choice = choose(run.config, hyper, counts[counts == counts.max()], device)
+    updates: StackUpdates | CompiledStack | None = None
+    form = str(choice)
+    if choice.compiled:
         try:
-            return CompiledStack(run, frames, level)
+            updates = CompiledStack(run, frames, level)
         except NotCompiledError as error:
+            form = f"eager: {error}"
             tell(f"Nothing could be compiled: {error}. The stack is eager.")
-    return StackUpdates(run, frames, level)
+    if profile is not None:
+        profile.form = f"{len(run.potentials)} models at once, {form}"
+    return updates or StackUpdates(run, frames, level)
 
 
 def _warn(message: str) -> None:
