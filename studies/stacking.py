@@ -19,7 +19,7 @@ from ..diversity import ConfigurationError
 from ..training import Member, TrainingConfig, fit_stack, save_potential
 from ..training.batches import DENSE_ATOMS
 from ..training.potentials import Potential
-from ..training.stacks.memory import stack_size
+from ..training.stacks.memory import free_memory, stack_size
 from .models import checkpoints, curve, monitored, note_divergence
 from .plan import PLAN
 from .pool import by_id, read_set, rows_by_id, selected
@@ -42,11 +42,13 @@ def planned_stack(
     potential: Mapping[str, Any],
     training: TrainingConfig,
     heavy: int,
+    workers: int = 1,
 ) -> Stack:
     """Return how many models a plan trains at once, as it is written in the plan.
 
     'auto' in a plan is one at a time. Where a GPU is there when the plan is made, 'auto' becomes
-    the number that fits into its memory, and whatever goes on with the folder takes that number.
+    the number that fits into a worker's part of its free memory, and whatever goes on with the
+    folder takes that number.
 
     Parameters
     ----------
@@ -57,15 +59,21 @@ def planned_stack(
     training : TrainingConfig
     heavy : int
         Heavy atoms of the largest molecules that are trained on.
+    workers : int
+        Processes that share the GPU.
     """
-    if asked != "auto":
-        return asked if asked > 1 else "auto"
+    planned: Stack | None = None
     if out is not None and (out / PLAN).exists():
         try:
-            found = json.loads((out / PLAN).read_text())["configuration"].get("stack", "auto")
+            there = json.loads((out / PLAN).read_text())["configuration"].get("stack", "auto")
         except (ValueError, KeyError, TypeError, AttributeError):
-            return "auto"  # the plan is damaged, or another study's: opening it tells so
-        return found if isinstance(found, int) else "auto"
+            there = "auto"  # the plan is damaged, or another study's: opening it tells so
+        planned = there if isinstance(there, int) else "auto"
+    if asked != "auto":
+        # One at a time is 'auto' in a plan; against a plan of more it stays what it is, to be told.
+        return "auto" if asked == 1 and planned in (None, "auto") else asked
+    if planned is not None:
+        return planned
     if training.device == "cpu" or training.random_cutoff or not torch.cuda.is_available():
         return "auto"
     found = stack_size(
@@ -73,7 +81,8 @@ def planned_stack(
         batch_size=training.batch_size,
         n_atoms=largest_atoms(heavy),
         device="cuda",
-        memory=torch.cuda.get_device_properties("cuda").total_memory,
+        memory=free_memory("cuda"),
+        workers=workers,
     )
     return found if found > 1 else "auto"
 

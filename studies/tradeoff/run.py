@@ -51,7 +51,8 @@ def run_tradeoff(
         Folder of the study. It gets ``plan.json``, ``units/``, ``pool`` (the labelled set),
         ``predictions.nc``, ``results.nc``, ``pool.nc``, ``curves.nc`` and ``figures/``.
     workers : int
-        Processes; they change no number.
+        Processes; they change no number, but for `stack` 'auto' where a plan is made with a GPU,
+        which they share.
     executor : concurrent.futures.Executor, optional
         Runs units instead of processes of its own; it is used and not closed.
     progress : callable, optional
@@ -76,7 +77,7 @@ def run_tradeoff(
     check(asked)
     store = Store(out)
     with store.locked():
-        asked = _planned(asked, out)
+        asked = _planned(asked, out, workers)
         open_plan(out, "tradeoff", asked, molecules=asked.pool.digest())
         if finished(out):
             return load(out / "results.nc")
@@ -105,7 +106,7 @@ def check(asked: TradeoffConfiguration) -> None:
     check_stack(asked.stack, asked.training, asked.hold_outs.largest_trained)
 
 
-def _planned(asked: TradeoffConfiguration, out: Path | None) -> TradeoffConfiguration:
+def _planned(asked: TradeoffConfiguration, out: Path | None, workers: int) -> TradeoffConfiguration:
     """Return the configuration with the models at once that its plan has or would have."""
     stack = planned_stack(
         asked.stack,
@@ -113,6 +114,7 @@ def _planned(asked: TradeoffConfiguration, out: Path | None) -> TradeoffConfigur
         potential=asked.potential,
         training=asked.training,
         heavy=asked.hold_outs.largest_trained,
+        workers=workers,
     )
     return asked.model_copy(update={"stack": stack})
 
@@ -220,7 +222,7 @@ def estimate(asked: TradeoffConfiguration, *, workers: int) -> dict[str, Any]:
         "labels_at_most": n_labels,
         "level": asked.pool.engine,
         "fits": 2 * n_cells,
-        "models_at_once": min(n_cells, _planned(asked, None).models_at_once),
+        "models_at_once": min(n_cells, _planned(asked, None, workers).models_at_once),
         "updates_in_all": round(updates),
         "workers": workers,
         "core_hours": round(sum(seconds.values()) / 3600, 3),

@@ -5,7 +5,6 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -259,10 +258,9 @@ def test_a_study_in_stacks_finds_the_same_errors(smoke, tmp_path, run_breadth):
 # -- the plan -----------------------------------------------------------------------------------
 
 
-def planned(out, asked="auto", **training):
-    return planned_stack(
-        asked, out, potential=POTENTIAL, training=TrainingConfig(**training), heavy=8
-    )
+def planned(out, asked="auto", workers=1, **training):
+    config = TrainingConfig(**training)
+    return planned_stack(asked, out, potential=POTENTIAL, training=config, heavy=8, workers=workers)
 
 
 def test_auto_is_fixed_when_the_plan_is_made(tmp_path, monkeypatch):
@@ -273,10 +271,13 @@ def test_auto_is_fixed_when_the_plan_is_made(tmp_path, monkeypatch):
     assert estimate(smoke, workers=1)["models_at_once"] == 1
     open_plan(tmp_path, "tradeoff", smoke)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    memory = SimpleNamespace(total_memory=2**28)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: memory)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**28, 2**30))
     count = planned(None)
-    assert count > 1
+    assert count > 2
+    # Workers share what is free.
+    assert planned(None, workers=2) == count // 2
+    assert planned(None, workers=count) == "auto"
+    assert planned(None, 3, workers=count) == 3
     assert planned(None, device="cpu") == "auto"
     assert planned(None, random_cutoff=(4.0, 6.0)) == "auto"
     # A folder made without a GPU goes on one at a time, one made with it in as large stacks.
@@ -284,6 +285,7 @@ def test_auto_is_fixed_when_the_plan_is_made(tmp_path, monkeypatch):
     with_gpu = tmp_path / "with"
     with_gpu.mkdir()
     open_plan(with_gpu, "tradeoff", smoke.model_copy(update={"stack": count}))
+    assert planned(with_gpu, workers=4) == count
     monkeypatch.undo()
     assert planned(with_gpu) == count
 
@@ -298,6 +300,16 @@ def test_plans_of_older_runs_go_on(tmp_path):
     open_plan(tmp_path, "tradeoff", smoke)
     with pytest.raises(ConfigurationError, match="stack: 'auto' there, 2 asked"):
         open_plan(tmp_path, "tradeoff", smoke.model_copy(update={"stack": 2}))
+
+
+def test_another_number_is_refused_by_both_numbers(tmp_path):
+    smoke = load(TradeoffConfiguration, preset="smoke")
+    open_plan(tmp_path, "tradeoff", smoke.model_copy(update={"stack": 3}))
+    for asked in (1, 2):
+        stack = planned(tmp_path, asked)
+        with pytest.raises(ConfigurationError, match=f"stack: 3 there, {asked} asked"):
+            open_plan(tmp_path, "tradeoff", smoke.model_copy(update={"stack": stack}))
+    open_plan(tmp_path, "tradeoff", smoke.model_copy(update={"stack": planned(tmp_path)}))
 
 
 def test_what_cannot_be_stacked_is_refused_before_any_work(tmp_path):
