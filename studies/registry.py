@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..diversity import ConfigurationError, LabelEngine
+from ..diversity import ConfigurationError, DataError, LabelEngine
 from ..diversity.protocols import Featurizer
 
 if TYPE_CHECKING:
@@ -107,6 +107,10 @@ def potential(name: str | Path) -> Potential:
     return potential_and_facts(name)[0]
 
 
+#: What a folder of potentials holds that are one committee; see `breadth.studies.committees`.
+COMMITTEE = "committee.json"
+
+
 def potential_and_facts(name: str | Path) -> tuple[Potential, dict[str, Any]]:
     """Return a potential with what was saved beside it, such as the `level` that it learnt.
 
@@ -132,6 +136,8 @@ def potential_and_facts(name: str | Path) -> tuple[Potential, dict[str, Any]]:
         return build_potential(kind, path=file or None).eval(), {}
     if str(name) in PRETRAINED:
         return build_potential(str(name)).eval(), {}
+    if (Path(name) / COMMITTEE).exists():
+        raise DataError(f"{name} is a committee: name one of its members, {name}/seed-N.")
     if not Path(name).exists():
         raise ConfigurationError(
             f"{str(name)!r} is neither the folder of a potential nor the name of a universal one: "

@@ -94,7 +94,8 @@ def shift_sets(
     features : str, optional
         compact, soap or model:NAME_OR_FOLDER.
     models : sequence of Path, optional
-        Folders or names of potentials whose forces are predicted; several are a committee.
+        Folders or names of potentials whose forces are predicted; several are a committee, and
+        so is the folder of one.
     cutoff : float, optional
         Of the radius graph, Å.
     level : str, optional
@@ -217,10 +218,11 @@ def _predictions(models: Sequence[Path], conformers: ConformerSet) -> list[np.nd
     if not models:
         return []
     from ..training import predict  # torch, which takes seconds to load
+    from .committees import each_potential
     from .registry import potential_and_facts
 
     predicted = []
-    for path in models:
+    for path in each_potential(models):
         potential, meta = potential_and_facts(path)
         predicted.append(predict(potential, conformers, level=meta.get("level")).forces)
     return predicted

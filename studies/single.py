@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ..diversity import ConformerSet, DataError, ShortageError
+from ..diversity import ConfigurationError, ConformerSet, DataError, ShortageError
 from ..diversity.randomness import ordering
-from ..training import PriorTask, TrainingConfig, fit, predict, save_potential
+from ..training import FitResult, PriorTask, TrainingConfig, fit, predict, save_potential
 from ..training.potentials.foundation import PretrainedPotential
 from ..training.profiling import Profile
 from .adapting import with_prior_labels
 from .configuration import Section
 from .evaluating import measure_errors
-from .registry import potential_and_facts
+from .registry import COMMITTEE, potential_and_facts
 
 
 class TrainConfiguration(Section):
@@ -35,6 +36,82 @@ class TrainConfiguration(Section):
     """A cheap level that is learnt beside, by a head of its own: what `refine test-time` needs."""
     prior_weight: float = Field(1.0, gt=0)
     """Weight of the prior's loss beside the main one."""
+    committee: int = Field(1, ge=1, le=1000)
+    """Members of a committee, one potential from as many seeds: `seed` and those after it."""
+    stack: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Members that are fitted at once. 'auto' is one on a CPU, where more win nothing, and what
+    fits into the free memory of a GPU; a folder that was begun keeps its number."""
+
+    @model_validator(mode="after")
+    def _of_a_committee(self) -> TrainConfiguration:
+        if self.committee == 1 and self.stack not in ("auto", 1):
+            raise ValueError("stack: a single model is no stack; ask for a committee too")
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What a fit is made of, once data, level and validation are settled.
+
+    Parameters
+    ----------
+    data : ConformerSet
+        With the prior's labels, where one is learnt beside.
+    configuration : TrainConfiguration
+    level : str
+    train, validation : array of int
+        Conformers to learn from; and those whose loss is followed, which may be none.
+    """
+
+    data: ConformerSet
+    configuration: TrainConfiguration
+    level: str
+    train: np.ndarray
+    validation: np.ndarray
+
+    @property
+    def held(self) -> np.ndarray | None:
+        """Conformers for validation, None where there are none."""
+        return self.validation if len(self.validation) else None
+
+    @property
+    def prior(self) -> PriorTask | None:
+        """What is learnt beside."""
+        asked = self.configuration
+        if asked.prior is None:
+            return None
+        return PriorTask(level=asked.prior, train=self.train, weight=asked.prior_weight)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is kept with the potential."""
+        return {"level": self.level, "configuration": self.configuration.model_dump(mode="json")}
+
+    @staticmethod
+    def losses(result: FitResult) -> tuple[float, float | None]:
+        """Return the mean loss of the last hundred updates, and the last validation loss."""
+        held = result.history["validation_loss"]
+        last = result.history["loss"][-min(100, result.updates) :]
+        return float(last.mean()), float(held[-1]) if len(held) else None
+
+
+def asked_of(data: ConformerSet, configuration: TrainConfiguration, level: str | None) -> Asked:
+    """Settle what is fitted; errors are those of :func:`train_potential`."""
+    labels = data.labels(level)
+    name = next(key for key, value in data.levels.items() if value is labels)
+    if configuration.prior is not None:
+        data = with_prior_labels(data, configuration.prior)
+    usable = np.flatnonzero(labels.has_energy | labels.has_forces)
+    if not len(usable):
+        raise DataError(f"No conformer has a label at level {name!r}; there is nothing to learn.")
+    n_validation = configuration.n_validation
+    if n_validation >= len(usable):
+        raise ShortageError(
+            f"{n_validation} conformers for validation leave none to train on: {len(usable)} are "
+            f"labelled. Ask for at most {len(usable) - 1}."
+        )
+    order = usable[ordering(f"validation {configuration.seed}", data.id[usable])]
+    return Asked(data, configuration, name, order[n_validation:], order[:n_validation])
 
 
 def train_potential(
@@ -48,6 +125,9 @@ def train_potential(
     profile: Profile | None = None,
 ) -> dict[str, Any]:
     """Fit a potential and write it to a folder; a killed fit goes on from its checkpoint.
+
+    With `committee` in the configuration, as many; see
+    :func:`~breadth.studies.committees.train_committee`.
 
     Parameters
     ----------
@@ -75,50 +155,43 @@ def train_potential(
         If the data have no labels at the level.
     ShortageError
         If validation takes all conformers.
+    ConfigurationError
+        If the folder holds another fit, or a committee.
     """
-    labels = data.labels(level)
-    name = next(key for key, value in data.levels.items() if value is labels)
-    if configuration.prior is not None:
-        data = with_prior_labels(data, configuration.prior)
-    usable = np.flatnonzero(labels.has_energy | labels.has_forces)
-    if not len(usable):
-        raise DataError(f"No conformer has a label at level {name!r}; there is nothing to learn.")
-    n_validation = configuration.n_validation
-    if n_validation >= len(usable):
-        raise ShortageError(
-            f"{n_validation} conformers for validation leave none to train on: {len(usable)} are "
-            f"labelled. Ask for at most {len(usable) - 1}."
+    if configuration.committee > 1:
+        from .committees import train_committee
+
+        return train_committee(
+            data, out, configuration, level=level, progress=progress, tell=tell, profile=profile
         )
-    order = usable[ordering(f"validation {configuration.seed}", data.id[usable])]
-    validation, train = order[:n_validation], order[n_validation:]
+    if (out / COMMITTEE).exists():
+        raise ConfigurationError(f"{out} holds a committee. Give another --out, or --committee.")
+    asked = asked_of(data, configuration, level)
     result = fit(
         configuration.potential,
-        data,
-        level=name,
-        train=train,
-        validation=validation if n_validation else None,
+        asked.data,
+        level=asked.level,
+        train=asked.train,
+        validation=asked.held,
         config=configuration.training,
         seed=configuration.seed,
         directory=out,
         progress=progress,
         tell=tell,
         profile=profile,
-        prior=None
-        if configuration.prior is None
-        else PriorTask(level=configuration.prior, train=train, weight=configuration.prior_weight),
+        prior=asked.prior,
     )
-    learned = {"level": name, "configuration": configuration.model_dump(mode="json")}
-    save_potential(out, result.potential, learned)
-    losses = result.history["validation_loss"]
+    save_potential(out, result.potential, asked.facts)
+    loss, validation_loss = asked.losses(result)
     return {
         "potential": str(out),
-        "level": name,
-        "n_train": len(train),
-        "n_validation": len(validation),
+        "level": asked.level,
+        "n_train": len(asked.train),
+        "n_validation": len(asked.validation),
         "updates": result.updates,
         "without_prior_label": result.left_out if configuration.prior else None,
-        "loss": float(result.history["loss"][-min(100, result.updates) :].mean()),
-        "validation_loss": float(losses[-1]) if len(losses) else None,
+        "loss": loss,
+        "validation_loss": validation_loss,
     }
 
 

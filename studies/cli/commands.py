@@ -166,6 +166,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
         Example: `breadth train aspirin.npz --out models/aspirin --profile`
 
+        Example: `breadth train aspirin.npz --out models/four --committee 4`
+
         Example: `breadth train runs/mine/pool --level gfn2 --out models/mine --set
         potential.n_features=32 training.n_updates=500`""",
     ),

@@ -23,6 +23,7 @@ def train(
     level: str | None = None,
     threads: Count = 1,
     compile: Literal["auto", "always", "never"] | None = None,
+    committee: Count | None = None,
     profile: Annotated[bool, Parameter(negative="")] = False,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
@@ -46,6 +47,9 @@ def train(
     compile
         Whether an update is compiled as one graph: training.compile. By default where that is
         expected to pay back within the fit.
+    committee
+        Fit as many models, from the seed and those after it, each into a folder seed-N of --out:
+        at once where that pays (stack), else one after the other.
     profile
         Print where the time of the whole fit goes. Its numbers are the same.
     dry_run
@@ -62,6 +66,7 @@ def train(
     from .console import emit_json, listing, messages, output, progress_bar, tell_left_out
 
     overrides = [*(set or ()), *([] if compile is None else [f"training.compile={compile}"])]
+    overrides += [] if committee is None else [f"committee={committee}"]
     asked = load(TrainConfiguration, path=config, overrides=overrides)
     conformers = read(data)
     tell_left_out(conformers)
@@ -139,7 +144,8 @@ def evaluate(
     Parameters
     ----------
     potential
-        Folder that `breadth train` or a study wrote; or the name of a universal potential: so3lr,
+        Folder that `breadth train` or a study wrote (of a committee, the mean of its members is
+        measured, and how far they differ); or the name of a universal potential: so3lr,
         sevennet-0, chgnet. With --predictions it may be left out.
     data
         Data sets with labels, in any format that breadth reads.
@@ -160,7 +166,11 @@ def evaluate(
     from .console import emit_json, table, tell_left_out
 
     ours: Path | None = potential
-    if predictions and potential.exists() and not (potential / "potential.json").exists():
+    if (
+        predictions
+        and potential.exists()
+        and not any((potential / name).exists() for name in ("potential.json", "committee.json"))
+    ):
         ours, data = None, (potential, *data)
     if not predictions and (energy_key or forces_key):
         raise ConfigurationError("Keys are those of predictions: name files by --predictions.")
@@ -172,9 +182,12 @@ def evaluate(
         conformers = read(path)
         tell_left_out(conformers)
         if ours is not None:
-            from ..single import evaluate_potential  # torch, which predictions do without
+            # torch, which predictions do without
+            from ..committees import evaluate_committee, is_committee
+            from ..single import evaluate_potential
 
-            errors = evaluate_potential(ours, conformers, level=level)
+            measure = evaluate_committee if is_committee(ours) else evaluate_potential
+            errors = measure(ours, conformers, level=level)
             measured.append({"data": str(path), **errors})
         for file in predictions or ():
             found = evaluate_predictions(
@@ -201,6 +214,13 @@ def evaluate(
         "energy_mae_per_atom": ("energy MAE, meV/atom", 1e3),
         "conformational_energy_mae": ("conformational energy MAE, meV", 1e3),
     }
+    for key, name in (
+        ("n_members", "members"),
+        ("force_spread", "force spread, meV/Å"),
+        ("energy_spread_per_atom", "energy spread, meV/atom"),
+    ):
+        if any(key in one for one in measured):
+            scales[key] = (name, 1.0 if key == "n_members" else 1e3)
     if predictions:
         scales["n_without_prediction"] = ("without a prediction", 1.0)
     rows = [

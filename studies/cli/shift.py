@@ -35,8 +35,8 @@ def shift(
     features
         Of atoms: compact, soap or model:NAME_OR_FOLDER of a potential.
     model
-        Folders or names of potentials, which predict force norms; two or more are a committee whose
-        disagreement is measured.
+        Folders or names of potentials, which predict force norms; two or more, or the folder of
+        `breadth train --committee`, are a committee whose disagreement is measured.
     cutoff
         Radius within which atoms are neighbours in the graph of connectivity, Å.
     level
