@@ -12,7 +12,7 @@ from ...diversity.errors import ConfigurationError
 from ..batches import Batch, Neighbours
 from .base import Potential
 from .elements import ElementTable
-from .radial import BesselBasis, from_centre, pair_distances
+from .radial import BesselBasis, from_centre, lengths, pair_distances
 
 # Inside, channels come first and atoms last: scalars are (F, B·N), vectors (3, F, B·N), and
 # channel f = c K + k belongs to radial function k. Elementwise work then runs over whole rows,
@@ -230,9 +230,7 @@ class _Layer(nn.Module):
             measured, moved = mixed, mixed
         else:
             measured, moved = mixed.split(f, 1)
-        # The offset keeps the norm differentiable where a vector vanishes by symmetry.
-        norms = (measured.square().sum(0) + 1e-8).sqrt()
-        change = self.update_out(silu(self.update_in(torch.cat([*scalars, norms]))))
+        change = self.update_out(silu(self.update_in(torch.cat([*scalars, lengths(measured, 0)]))))
         if self.last:
             return s + change, mixed
         step, turn = change.split(f)

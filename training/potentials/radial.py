@@ -44,6 +44,13 @@ def from_centre(batch: Batch) -> Tensor:
     return batch.positions - centre
 
 
+def lengths(vectors: Tensor, dim: int) -> Tensor:
+    """Return √(|v|² + 10⁻⁸), which can be differentiated where v vanishes by symmetry."""
+    # In half precision the offset would be zero, and the slope infinite.
+    wide = vectors.float() if vectors.dtype == torch.float16 else vectors
+    return (wide.square().sum(dim) + 1e-8).sqrt().to(vectors.dtype)
+
+
 class BesselBasis(nn.Module):
     """sin(n π r / c₀) / r for n = 1 … K, times the envelope at the cutoff in use.
 
