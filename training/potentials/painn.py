@@ -11,9 +11,9 @@ from torch.nn.functional import linear, silu
 from ...diversity.errors import ConfigurationError
 from ..batches import Batch, HalfList, Neighbours
 from .base import Potential
+from .directed_sums import directed_sum
 from .elements import ElementTable
-from .pair_sums import pair_sum
-from .radial import BesselBasis, envelope, from_centre, lengths, pair_distances
+from .radial import BesselBasis, envelope, pair_distances
 
 
 class PaiNN(Potential):
@@ -99,48 +99,42 @@ class _Messages:
         self.pairs = pairs
 
     def __call__(self, weights: Tensor, sent: Tensor, v: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return what is added to scalars and vectors, from what was `sent`, (B, N, 2F or 3F)."""
-        near = self._near(sent) * (self.radial @ weights.transpose(0, 1).flatten(1))
-        scalars, spread, *carried = near.chunk(len(weights), dim=-1)
+        """Return what is added to scalars, and vectors with what is added to them.
+
+        `weights` (K + 1, 2F or 3F) make the filters, `sent` (B, N, 2F or 3F) are an atom's gates.
+        """
+        near = self._near(sent) * (self.radial @ weights)
+        scalars, spread, *carried = near.chunk(2 if v is None else 3, dim=-1)
         vectors = spread[..., None, :] * self.directions
-        if v is not None:
-            vectors = vectors + carried[0][..., None, :] * self._near(v)
-        return scalars.sum(2), vectors.sum(2)
+        if v is None:
+            return scalars.sum(2), vectors.sum(2)
+        vectors = vectors + carried[0][..., None, :] * self._near(v)
+        return scalars.sum(2), v + vectors.sum(2)
 
     def _near(self, x: Tensor) -> Tensor:
         return x[:, None] if self.pairs.index is None else self.pairs.gather(x)
 
 
 class _HalfMessages:
-    """The same, from a half list.
-
-    Because r_ij is a difference, the sum over r_ij / |r_ij| is taken with r_j alone and completed
-    on atom i. Positions are taken from the centre of the structure, so that little cancels.
-    """
+    """The same, from a half list."""
 
     def __init__(self, batch: Batch, pairs: HalfList, basis: BesselBasis, cutoff: float) -> None:
-        squared, inverse = pairs.distances(batch.positions)
+        places = batch.positions.flatten(0, 1)
+        vectors = places.index_select(0, pairs.second) - places.index_select(0, pairs.first)
+        squared = vectors.square().sum(1)
+        inverse = squared.rsqrt()
         radial = basis(squared, inverse, cutoff, dim=-1)
-        radial = torch.cat([radial, envelope(squared, cutoff)[..., None]], -1)
-        self.radial = torch.stack([radial, radial * inverse[:, None], radial])
-        self.places = from_centre(batch).flatten(0, 1)[..., None]  # (A, 3, 1)
+        self.radial = torch.cat([radial, envelope(squared, cutoff)[..., None]], -1)
+        self.directions = vectors * inverse[:, None]
         self.pairs = pairs
 
     def __call__(self, weights: Tensor, sent: Tensor, v: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return what is added to scalars and vectors, from what was `sent`, (B, N, 2F or 3F)."""
-        own, spread, *carried = sent.flatten(0, 1)[:, None].chunk(len(weights), dim=-1)
-        x = [own, spread, spread * self.places]
-        parts: tuple[int, ...] = (0, 1, 1, 1, 1)
-        if v is not None:
-            x.append(carried[0] * v.flatten(0, 1))
-            parts = (*parts, 2, 2, 2)
-        filters = torch.bmm(self.radial[: len(weights)], weights)
-        scalars, near, moments, *rest = pair_sum(self.pairs, filters, torch.cat(x, 1), parts).split(
-            [1, 1, 3, 3][: len(x)], 1
-        )
-        vectors = moments - self.places * near
-        if rest:
-            vectors = vectors + rest[0]
+        """Return what is added to scalars, and vectors with what is added to them."""
+        parts = 2 if v is None else 3
+        filters = (self.radial @ weights).unflatten(1, (parts, -1))
+        gates = sent.flatten(0, 1).unflatten(1, (parts, -1))
+        before = gates[:, :0] if v is None else v.flatten(0, 1)
+        scalars, vectors = directed_sum(self.pairs, filters, self.directions, gates, before)
         return scalars.view(*sent.shape[:2], -1), vectors.view(*sent.shape[:2], 3, -1)
 
 
@@ -157,13 +151,12 @@ class _Message(nn.Module):
     def forward(
         self, s: Tensor, v: Tensor | None, messages: _Messages | _HalfMessages
     ) -> tuple[Tensor, Tensor]:
-        # One matrix (K + 1, F) for each filter. In the first round there are no vectors to carry.
-        n, f = 2 if v is None else 3, s.shape[-1]
-        weights = torch.cat([self.filters.weight.t(), self.constant[None]])
-        weights = weights.view(len(weights), 3, f).transpose(0, 1)[:n]
-        sent = linear(silu(self.send_in(s)), *_first(self.send_out, n * f))
+        # In the first round there are no vectors to carry.
+        n = (2 if v is None else 3) * s.shape[-1]
+        weights = torch.cat([self.filters.weight.t(), self.constant[None]])[:, :n]
+        sent = linear(silu(self.send_in(s)), *_first(self.send_out, n))
         scalars, vectors = messages(weights, sent, v)
-        return s + scalars, vectors if v is None else v + vectors
+        return s + scalars, vectors
 
 
 class _Update(nn.Module):
@@ -177,7 +170,9 @@ class _Update(nn.Module):
 
     def forward(self, s: Tensor, v: Tensor, *, last: bool) -> tuple[Tensor, Tensor]:
         measured, moved = self.mix(v).chunk(2, dim=-1)
-        hidden = silu(self.gate_in(torch.cat([s, lengths(measured, 2)], -1)))
+        # The offset keeps the norm differentiable where a vector vanishes by symmetry.
+        norms = (measured.square().sum(2) + 1e-8).sqrt()
+        hidden = silu(self.gate_in(torch.cat([s, norms], -1)))
         # Nothing reads the vectors after the last round.
         n, f = 2 if last else 3, s.shape[-1]
         own, along, *turn = linear(hidden, *_first(self.gate_out, n * f)).chunk(n, -1)

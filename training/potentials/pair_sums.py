@@ -12,17 +12,19 @@ once: half the filters, half the memory to go through, and no gather.
 
 from __future__ import annotations
 
+import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, cast
 
 import numba
-import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from ..batches import HalfList
-from .threads import share
 
 
 def pair_sum(pairs: HalfList, filters: Tensor, x: Tensor, parts: tuple[int, ...]) -> Tensor:
@@ -48,10 +50,10 @@ def pair_sum(pairs: HalfList, filters: Tensor, x: Tensor, parts: tuple[int, ...]
 
 # The loops are written out: functions for what the three kernels share made the last of them
 # half as slow again when measured.
-_njit = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
+compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
 
 
-@_njit
+@compiled
 def _sum(first, second, begin, end, parts, w, x, out):  # type: ignore[no-untyped-def]
     n_parts, n = x.shape[1], x.shape[2]
     for p in range(begin, end):
@@ -64,7 +66,7 @@ def _sum(first, second, begin, end, parts, w, x, out):  # type: ignore[no-untype
                 out[j, m, f] += w[c, p, f] * x[i, m, f]
 
 
-@_njit
+@compiled
 def _gradients(first, second, begin, end, parts, w, x, g, dw, dx):  # type: ignore[no-untyped-def]
     n_parts, n = x.shape[1], x.shape[2]
     for p in range(begin, end):
@@ -83,7 +85,7 @@ def _gradients(first, second, begin, end, parts, w, x, g, dw, dx):  # type: igno
                     dw[c, p, f] = x[i, m, f] * g[j, m, f] + x[j, m, f] * g[i, m, f]
 
 
-@_njit
+@compiled
 def _second(first, second, begin, end, parts, w, x, g, hw, hx, dw, dx, dg):  # type: ignore[no-untyped-def]
     n_parts, n = x.shape[1], x.shape[2]
     for p in range(begin, end):
@@ -106,11 +108,28 @@ def _second(first, second, begin, end, parts, w, x, g, hw, hx, dw, dx, dg):  # t
                     dw[c, p, f] = hx[i, m, f] * g[j, m, f] + hx[j, m, f] * g[i, m, f]
 
 
-def _run(kernel: Any, pairs: HalfList, parts: tuple[int, ...], *tensors: Tensor) -> None:
-    arrays = [t.numpy() for t in tensors]
-    atoms = pairs.first.numpy(), pairs.second.numpy()
-    which = np.array(parts)
-    share(lambda begin, end: kernel(*atoms, begin, end, which, *arrays), pairs.bounds)
+@cache
+def _threads(number: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(number, thread_name_prefix="pair_sums")
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked process has none of the threads, and would wait for them for ever.
+    os.register_at_fork(after_in_child=_threads.cache_clear)
+
+
+def run_loops(kernel: Any, pairs: HalfList, *tensors: Tensor) -> None:
+    """Run a compiled loop over all pairs, in as many threads as their list has runs."""
+    first, second, *arrays = (t.numpy() for t in (pairs.first, pairs.second, *tensors))
+    runs = [slice(*run) for run in itertools.pairwise(pairs.bounds)]
+
+    def work(run: slice) -> None:
+        kernel(first, second, run.start, run.stop, *arrays)
+
+    others = [_threads(len(runs) - 1).submit(work, run) for run in runs[1:]]
+    work(runs[0])
+    for other in others:
+        other.result()
 
 
 class _Sum(Function):
@@ -122,7 +141,7 @@ class _Sum(Function):
         ctx.pairs, ctx.parts = pairs, parts
         w, x = w.detach().contiguous(), x.detach().contiguous()
         out = torch.zeros_like(x)
-        _run(_sum, pairs, parts, w, x, out)
+        run_loops(_sum, pairs, torch.tensor(parts), w, x, out)
         return out
 
     @staticmethod
@@ -140,7 +159,7 @@ class _Gradients(Function):
         ctx.pairs, ctx.parts = pairs, parts
         w, x, g = (t.detach().contiguous() for t in (w, x, g))
         dw, dx = torch.empty_like(w), torch.zeros_like(x)
-        _run(_gradients, pairs, parts, w, x, g, dw, dx)
+        run_loops(_gradients, pairs, torch.tensor(parts), w, x, g, dw, dx)
         return dw, dx
 
     @staticmethod
@@ -148,5 +167,5 @@ class _Gradients(Function):
     def backward(ctx: Any, hw: Tensor, hx: Tensor) -> Any:
         w, x, g, hw, hx = (t.contiguous() for t in (*ctx.saved_tensors, hw, hx))
         dw, dx, dg = torch.empty_like(w), torch.zeros_like(x), torch.zeros_like(g)
-        _run(_second, ctx.pairs, ctx.parts, w, x, g, hw, hx, dw, dx, dg)
+        run_loops(_second, ctx.pairs, torch.tensor(ctx.parts), w, x, g, hw, hx, dw, dx, dg)
         return dw, dx, dg, None, None
