@@ -13,7 +13,7 @@ from ..batches import Batch, HalfList, Neighbours
 from .base import Potential
 from .directed_sums import directed_sum
 from .elements import ElementTable
-from .radial import BesselBasis, envelope, pair_distances
+from .radial import BesselBasis, envelope, lengths, pair_distances
 
 
 class PaiNN(Potential):
@@ -170,9 +170,7 @@ class _Update(nn.Module):
 
     def forward(self, s: Tensor, v: Tensor, *, last: bool) -> tuple[Tensor, Tensor]:
         measured, moved = self.mix(v).chunk(2, dim=-1)
-        # The offset keeps the norm differentiable where a vector vanishes by symmetry.
-        norms = (measured.square().sum(2) + 1e-8).sqrt()
-        hidden = silu(self.gate_in(torch.cat([s, norms], -1)))
+        hidden = silu(self.gate_in(torch.cat([s, lengths(measured, 2)], -1)))
         # Nothing reads the vectors after the last round.
         n, f = 2 if last else 3, s.shape[-1]
         own, along, *turn = linear(hidden, *_first(self.gate_out, n * f)).chunk(n, -1)

@@ -12,10 +12,6 @@ once: half the filters, half the memory to go through, and no gather.
 
 from __future__ import annotations
 
-import itertools
-import os
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import Any, cast
 
 import numba
@@ -25,6 +21,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from ..batches import HalfList
+from .threads import share
 
 
 def pair_sum(pairs: HalfList, filters: Tensor, x: Tensor, parts: tuple[int, ...]) -> Tensor:
@@ -108,28 +105,10 @@ def _second(first, second, begin, end, parts, w, x, g, hw, hx, dw, dx, dg):  # t
                     dw[c, p, f] = hx[i, m, f] * g[j, m, f] + hx[j, m, f] * g[i, m, f]
 
 
-@cache
-def _threads(number: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(number, thread_name_prefix="pair_sums")
-
-
-if hasattr(os, "register_at_fork"):
-    # A forked process has none of the threads, and would wait for them for ever.
-    os.register_at_fork(after_in_child=_threads.cache_clear)
-
-
 def run_loops(kernel: Any, pairs: HalfList, *tensors: Tensor) -> None:
     """Run a compiled loop over all pairs, in as many threads as their list has runs."""
     first, second, *arrays = (t.numpy() for t in (pairs.first, pairs.second, *tensors))
-    runs = [slice(*run) for run in itertools.pairwise(pairs.bounds)]
-
-    def work(run: slice) -> None:
-        kernel(first, second, run.start, run.stop, *arrays)
-
-    others = [_threads(len(runs) - 1).submit(work, run) for run in runs[1:]]
-    work(runs[0])
-    for other in others:
-        other.result()
+    share(lambda begin, end: kernel(first, second, begin, end, *arrays), pairs.bounds)
 
 
 class _Sum(Function):
