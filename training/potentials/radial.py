@@ -81,3 +81,35 @@ class BesselBasis(nn.Module):
         distance = squared * inverse
         fading = envelope(squared, cutoff) * inverse
         return torch.sin(self.waves.view(shape) * distance.unsqueeze(dim)) * fading.unsqueeze(dim)
+
+
+class ExponentialBasis(nn.Module):
+    """exp(−β (exp(−5 r/c₀) − μ_k)²), μ_k even between exp(−5) and 1, times the envelope in use.
+
+    Finest at short distances and ever smoother at long ones. O. Unke and M. Meuwly,
+    arXiv:1902.08408. The trained cutoff c₀ sets the scale, as in :class:`BesselBasis`.
+
+    Parameters
+    ----------
+    n_basis : int
+        K.
+    cutoff : float
+        c₀ in Å.
+    """
+
+    def __init__(self, n_basis: int, cutoff: float) -> None:
+        super().__init__()
+        self.rate = 5.0 / cutoff
+        lowest = math.exp(-5.0)
+        self.sharpness = (n_basis / (2 * (1 - lowest))) ** 2
+        self.register_buffer("means", torch.linspace(lowest, 1.0, n_basis), persistent=False)
+
+    means: Tensor
+
+    def forward(self, squared: Tensor, inverse: Tensor, cutoff: float, dim: int) -> Tensor:
+        """Return the basis with a new dimension K at `dim`, from r² and 1/r."""
+        shape = [1] * (squared.dim() + 1)
+        shape[dim] = -1
+        near = torch.exp(-self.rate * (squared * inverse)).unsqueeze(dim)
+        fading = envelope(squared, cutoff).unsqueeze(dim)
+        return torch.exp(-self.sharpness * (near - self.means.view(shape)).square()) * fading

@@ -13,7 +13,7 @@ from ..batches import Batch, HalfList, Neighbours
 from .base import Potential
 from .elements import ElementTable
 from .pair_sums import pair_sum
-from .radial import BesselBasis, envelope, from_centre, pair_distances
+from .radial import ExponentialBasis, envelope, from_centre, pair_distances
 from .tensor_products import SIZES, Tensors, fast_product
 
 # Inside, tensors are (9, A, F): components, atoms of the padded batch, channels. A part of a
@@ -57,7 +57,7 @@ class TensorNet(Potential):
         cutoff: float = 5.0,
         n_features: int = 64,
         n_layers: int = 2,
-        n_basis: int = 12,
+        n_basis: int = 24,
         levels: Sequence[str] = ("default",),
     ) -> None:
         super().__init__(cutoff=cutoff, levels=levels, n_features=n_features)
@@ -74,7 +74,7 @@ class TensorNet(Potential):
             "levels": tuple(levels),
         }
         self.tensors = Tensors()
-        self.basis = BesselBasis(n_basis, cutoff)
+        self.basis = ExponentialBasis(n_basis, cutoff)
         # Beside the radial functions, the envelope: a constant that fades.
         self.embedding = _Embedding(n_features, n_basis + 1)
         self.layers = nn.ModuleList(_Layer(n_features, n_basis + 1) for _ in range(n_layers))
@@ -112,7 +112,7 @@ class _Sums:
     """Sums over neighbours, from all pairs or padded lists."""
 
     def __init__(
-        self, pairs: Neighbours, basis: BesselBasis, cutoff: float, tensors: Tensors
+        self, pairs: Neighbours, basis: ExponentialBasis, cutoff: float, tensors: Tensors
     ) -> None:
         squared, inverse = pair_distances(pairs, cutoff)
         radial = basis(squared, inverse, cutoff, dim=-1)
@@ -154,7 +154,12 @@ class _HalfSums:
     """
 
     def __init__(
-        self, batch: Batch, pairs: HalfList, basis: BesselBasis, cutoff: float, tensors: Tensors
+        self,
+        batch: Batch,
+        pairs: HalfList,
+        basis: ExponentialBasis,
+        cutoff: float,
+        tensors: Tensors,
     ) -> None:
         squared, inverse = pairs.distances(batch.positions)
         radial = basis(squared, inverse, cutoff, dim=-1)
