@@ -79,7 +79,7 @@ def test_a_member_is_the_model_alone(toy, name):
 
 
 def test_after_hundreds_of_updates_too(toy):
-    config = TrainingConfig(n_updates=200, batch_size=4, learning_rate=1e-3, device="cpu")
+    config = TrainingConfig(n_updates=200, batch_size=4, learning_rate=5e-3, device="cpu")
     result = fit_stack(SMALLEST, toy, MEMBERS[:2], level="springs", config=config)
     for member, found in zip(MEMBERS, result.results, strict=False):
         expected = alone(toy, member, config, SMALLEST)
