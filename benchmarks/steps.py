@@ -191,7 +191,7 @@ def floor(device: str, ms: float) -> None:
     ms : float
         What an update takes.
     """
-    options = asked(device=device, n_updates=1, compile="never")
+    options = asked(device=device, n_updates=1)
     config = TrainingConfig(**{k: options[k] for k in TrainingConfig.model_fields if k in options})
     operations, moved = needed(frames("aspirin").select(np.arange(64)), SIZE, config)
     a, b = (torch.randn(2048, 2048, device=device) for _ in range(2))
