@@ -32,7 +32,7 @@ SIZES = (50, 100, 200, 400, 800, 1000)
 #: What is not named here is the default.
 RECIPES = {
     "factorised_painn": {},
-    "painn": {"learning_rate": 1e-3},
+    "painn": {"learning_rate": 5e-3},
     "tensornet": {"batch_size": 4, "learning_rate": 5e-3},
 }
 N_DRAWS = 2000
@@ -68,6 +68,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("molecule")
     parser.add_argument("--potential", default="factorised_painn", choices=sorted(RECIPES))
+    parser.add_argument("--optimizer", default="muon", choices=("muon", "adamw"))
     parser.add_argument("--updates", type=int, default=4000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--directory", type=Path, required=True)
@@ -76,10 +77,15 @@ def main() -> int:
     data = read(SHARED / f"rmd17_{asked.molecule}_train_01.npz")
     test = read(SHARED / f"rmd17_{asked.molecule}_test_01.npz")
     recipe = RECIPES[asked.potential]
-    config = TrainingConfig(n_updates=asked.updates, device="cpu", **recipe)
+    config = TrainingConfig(
+        n_updates=asked.updates, optimizer=asked.optimizer, device="cpu", **recipe
+    )
     options = {"potential": asked.potential, "molecule": asked.molecule, **config.model_dump()}
     asked.directory.mkdir(parents=True, exist_ok=True)
-    kept = asked.directory / f"{asked.molecule}_{asked.potential}_{asked.updates}.json"
+    kept = (
+        asked.directory
+        / f"{asked.molecule}_{asked.potential}_{asked.optimizer}_{asked.updates}.json"
+    )
     done = json.loads(kept.read_text()) if kept.exists() else {"options": options, "errors": {}}
     if done["options"] != json.loads(json.dumps(options)):
         print(f"{kept} was made with other options: choose another folder.", file=sys.stderr)
