@@ -37,7 +37,7 @@ def parity(
     *,
     designs: Sequence[int] | None = None,
     test_set: str = "unseen_molecules",
-    replicate: int = 0,
+    replicate: int | None = None,
     column: Column = "single",
     figure: Canvas | None = None,
     outside: Mapping[str, xr.Dataset] = MappingProxyType({}),
@@ -57,8 +57,8 @@ def parity(
         and the last selector along each axis.
     test_set : str
         Which test set.
-    replicate : int
-        Which replicate's model.
+    replicate : int, optional
+        Which replicate's model; by default the first in which no model of the designs diverged.
     column : {'single', 'double'}
         Width, 3.35 or 7.0 in.
     figure : Figure or SubFigure, optional
@@ -74,6 +74,9 @@ def parity(
         designs = [int(rows[i]) for rows in grids if rows.size for i in (0, -1)]
         if outside and column == "single":
             designs = designs[-1:]
+    modelled = predictions["model_of"].values[np.asarray(designs, dtype=np.int64)] >= 0
+    if replicate is None:
+        replicate = int(modelled.all(axis=0).argmax())
     points = [parity_points(predictions, d, test_set, replicate=replicate) for d in designs]
     last = designs[-1] if len(designs) else 0
     points += [parity_points(one, last, test_set, replicate=replicate) for one in outside.values()]
@@ -87,7 +90,9 @@ def parity(
         for row, (key, quantity, unit, small_unit) in enumerate(_ROWS):
             extent = max(np.abs(np.concatenate(p[key])).max(initial=0.0) for p in points)
             for index, axes in enumerate(panels[row]):
-                _panel(axes, *points[index][key], extent, small_unit, size)
+                there = index >= len(designs) or bool(modelled[index, replicate])
+                empty = "no structures" if there else "no model"
+                _panel(axes, *points[index][key], extent, small_unit, size, empty)
                 titled = row == 0 or shape[0] == 1
                 if titled and index >= len(designs):
                     axes.set_title(names[index - len(designs)], fontsize=type_size(7.5))
@@ -116,11 +121,17 @@ _PAD = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.75}
 
 
 def _panel(
-    axes: Axes, reference: np.ndarray, predicted: np.ndarray, extent: float, unit: str, size: float
+    axes: Axes,
+    reference: np.ndarray,
+    predicted: np.ndarray,
+    extent: float,
+    unit: str,
+    size: float,
+    empty: str,
 ) -> None:
     axes.set_box_aspect(1)
     if not reference.size:
-        axes.text(0.5, 0.5, "no structures", ha="center", va="center", transform=axes.transAxes)
+        axes.text(0.5, 0.5, empty, ha="center", va="center", transform=axes.transAxes)
         return
     box = (-extent, extent, -extent, extent)
     cells = axes.hexbin(

@@ -63,7 +63,7 @@ def test_at_once_they_are_the_same_to_rounding(data, committee, tmp_path):
 
 @pytest.mark.parametrize("stack", [1, 3])
 def test_killed_it_goes_on_to_the_same_bits(data, tmp_path, stack):
-    long = ("training.n_updates=60", "training.checkpoint_every=5", f"stack={stack}")
+    long = ("training.n_updates=24", "training.checkpoint_every=4", f"stack={stack}")
     train(data, tmp_path / "whole", *long)
     torn = tmp_path / "torn"
     child = os.fork()

@@ -37,6 +37,21 @@ def predictions():
     return found
 
 
+def test_parity_takes_a_replicate_that_has_its_models(predictions):
+    # Of 20 × 30 all replicates are there, of 60 × 10 the second diverged, of 150 × 4 all.
+    for of, first, absent in (((0, 1), 0, 0), ((0, 2), 0, 2)):
+        figure = figures.parity(predictions, designs=of)
+        texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+        assert texts.count("no model") == absent
+        again = figures.parity(predictions, designs=of, replicate=first)
+        assert texts == [text.get_text() for axes in again.axes for text in axes.texts]
+    lost = predictions.copy(deep=True)
+    lost["model_of"][1, 0] = -1
+    texts = [t.get_text() for axes in figures.parity(lost, designs=(0, 1)).axes for t in axes.texts]
+    third = figures.parity(predictions, designs=(0, 1), replicate=2)
+    assert texts == [t.get_text() for axes in third.axes for t in axes.texts]
+
+
 @pytest.fixture(scope="module")
 def left(predictions):
     """Return results without the models that diverged."""
