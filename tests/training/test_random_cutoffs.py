@@ -89,7 +89,7 @@ def test_refuses_a_range_without_the_own_cutoff(toy):
 
 def test_errors_at_other_cutoffs_fall(make_toy):
     data = make_toy(n_conformers=24)
-    config = TrainingConfig(n_updates=150, batch_size=4, learning_rate=0.01, device="cpu")
+    config = TrainingConfig(n_updates=300, batch_size=4, learning_rate=0.01, device="cpu")
     truth = data.labels().forces
 
     def errors(potential):
